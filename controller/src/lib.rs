@@ -1,0 +1,1 @@
+//! What needs the Kubernetes API: certificates and caBundle

@@ -1,0 +1,1 @@
+//! The nouns of Vouchsafe, pure: secrets, names, workloads, plans, wire envelopes, records

@@ -1,0 +1,1 @@
+//! Grants: read them strictly, check them, compile them to Vault policies and roles

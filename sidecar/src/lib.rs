@@ -1,0 +1,1 @@
+//! The sidecar: a pure machine and its driver

@@ -1,0 +1,1 @@
+//! Suites across crates, fixtures, fakes, faults, real servers
