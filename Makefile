@@ -1,0 +1,41 @@
+# Each target is a thin call of cargo or a script; `make help` lists them.
+.DEFAULT_GOAL := help
+MUSL := x86_64-unknown-linux-musl
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+dev: ## the main job on this machine
+	cargo run --release -- dev
+test: ## every suite that needs no other server
+	cargo test --workspace
+lint: ## formatting, clippy, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+deny: ## licences, banned crates, advisories (cargo install cargo-deny)
+	cargo deny check bans licenses sources
+	cargo deny check advisories || true
+sidecar: ## the static sidecar binary that goes into the image
+	CC_x86_64_unknown_linux_musl=musl-gcc cargo build --profile image --target $(MUSL) -p vouchsafe-sidecar
+gates: sidecar ## size, memory and crate-count gates of the sidecar
+	tests/gates.sh
+servers: ## build the pinned real servers (once per machine)
+	tests/real/build.sh
+clients: ## curl and hvac against the broker
+	tests/clients/run.sh
+e2e-smoke: sidecar ## one real Kubernetes node: annotate a pod, its secrets arrive
+	tests/smoke/run.sh
+e2e: e2e-smoke clients ## everything on real servers
+bench: ## benchmarks
+	cargo bench --workspace
+fuzz-smoke: ## every fuzz target for a few seconds (nightly, cargo install cargo-fuzz)
+	fuzz/smoke.sh
+image: sidecar ## the sidecar image as an OCI archive
+	deploy/images/build
+cluster-up: ## a real node that stays up
+	tests/real/cluster.sh up
+cluster-down: ## take it down
+	tests/real/cluster.sh down
+cluster-shell: ## a shell with kubectl in its network namespace
+	tests/real/cluster.sh shell
+.PHONY: help dev test lint deny sidecar gates servers clients e2e-smoke e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell
