@@ -21,6 +21,8 @@ gates: sidecar ## size, memory and crate-count gates of the sidecar
 	tests/gates.sh
 servers: ## build the pinned real servers (once per machine)
 	tests/real/build.sh
+servers-test: ## the real-server harness itself: node up, pods, webhook, OpenBao, down, nothing left
+	tests/real/selftest.sh
 clients: ## curl and hvac against the broker
 	tests/clients/run.sh
 e2e-smoke: sidecar ## one real Kubernetes node: annotate a pod, its secrets arrive
@@ -29,13 +31,15 @@ e2e: e2e-smoke clients ## everything on real servers
 bench: ## benchmarks
 	cargo bench --workspace
 fuzz-smoke: ## every fuzz target for a few seconds (nightly, cargo install cargo-fuzz)
-	fuzz/smoke.sh
+	tests/fuzz/smoke.sh
 image: sidecar ## the sidecar image as an OCI archive
 	deploy/images/build
+shellcheck: ## the shell scripts
+	cd tests/real && shellcheck -x -P SCRIPTDIR -s bash *.sh node/*.sh
 cluster-up: ## a real node that stays up
 	tests/real/cluster.sh up
 cluster-down: ## take it down
 	tests/real/cluster.sh down
 cluster-shell: ## a shell with kubectl in its network namespace
 	tests/real/cluster.sh shell
-.PHONY: help dev test lint deny sidecar gates servers clients e2e-smoke e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell
+.PHONY: help shellcheck dev test lint deny sidecar gates servers servers-test clients e2e-smoke e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell

@@ -3,6 +3,8 @@
 //! A request reaches an upstream rebuilt from its parsed form: canonical path, allow-listed headers, the caller's own
 //! token. The broker has no token of its own. Out of scope: audit, sessions and limits (the front does them).
 
+pub mod remote;
+
 use std::future::Future;
 use std::net::IpAddr;
 

@@ -1,5 +1,7 @@
 //! Suites across crates. What they share stands here: finding the workspace and the built programs.
 
+pub mod smoke;
+
 use std::path::{Path, PathBuf};
 
 /// Root folder of the workspace.

@@ -60,7 +60,9 @@ fn versions_stand_at_the_root_only() {
         let offending: Vec<&str> = text
             .lines()
             .skip_while(|line| !line.contains("dependencies]"))
-            .filter(|line| line.contains("version = \"") || line.split('=').nth(1).is_some_and(|v| v.trim().starts_with('"')))
+            .filter(|line| {
+                line.contains("version = \"") || line.split('=').nth(1).is_some_and(|v| v.trim().starts_with('"'))
+            })
             .collect();
         assert!(offending.is_empty(), "{folder}: {offending:?}");
     }

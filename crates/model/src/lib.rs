@@ -8,6 +8,7 @@ pub mod kind;
 pub mod name;
 pub mod path;
 pub mod plan;
+pub mod record;
 pub mod refresh;
 pub mod secret;
 pub mod text;

@@ -1,0 +1,312 @@
+//! One distinct path: what is held of it, what was seen of it, and what is done about it next.
+//!
+//! Each has its own back-off and its own trouble, so one bad secret disturbs no other. Versions never go back. Whatever
+//! fails, the last good value stays.
+
+use std::time::Duration;
+
+use vouchsafe_model::Kind;
+use vouchsafe_model::plan::{Engine, PlanSecret};
+use vouchsafe_model::refresh::{Backoff, poll_after, renew_after};
+use vouchsafe_model::wire::Document;
+
+use crate::cause::{Cause, Failure};
+use crate::moment::{Dice, Moment};
+
+/// A value, with what the server said about it.
+#[derive(Debug)]
+pub(crate) struct Value {
+    pub(crate) document: Document,
+    /// KV v2 version; 0 for engines without versions.
+    pub(crate) version: u64,
+    /// The lease of a dynamic secret.
+    pub(crate) lease: Option<HeldLease>,
+}
+
+/// A lease and since when it is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldLease {
+    pub(crate) id: String,
+    pub(crate) issued: Moment,
+    pub(crate) duration: Duration,
+    pub(crate) renewable: bool,
+}
+
+/// What is done next about a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Read the value.
+    Read,
+    /// Ask for the newest version only.
+    Poll,
+    /// Renew the lease.
+    RenewLease,
+}
+
+/// How the server is asked about changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// A watch reports changes; polls are the belt.
+    Watched,
+    /// Polls are all there is.
+    Polled,
+}
+
+/// One distinct path.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) secret: PlanSecret,
+    /// The value that the files are made of.
+    pub(super) adopted: Option<Value>,
+    /// A newer value that has not become files: just read, or refused because of `refusal`.
+    pub(super) candidate: Option<Value>,
+    pub(super) refusal: Option<Cause>,
+    /// Newest version ever read since the path existed.
+    pub(super) floor: u64,
+    /// Newest version announced by watch or poll.
+    pub(super) announced: u64,
+    /// The server says that there is no value now.
+    pub(super) gone: bool,
+    /// Why the last exchange failed or surprised.
+    pub(super) trouble: Option<Cause>,
+    /// Denied although a fresh login was tried: slow probes only.
+    pub(super) denied: bool,
+    pub(super) in_flight: Option<(Step, Moment)>,
+    pub(super) next: Option<(Moment, Step)>,
+    again: bool,
+    backoff: Backoff,
+    /// A login was asked for because of the current denial.
+    relogin_spent: bool,
+    /// That login is not through yet.
+    awaits_login: bool,
+    denials: u32,
+    metadata_denied: bool,
+}
+
+impl Source {
+    pub(super) fn new(secret: PlanSecret) -> Self {
+        Self {
+            secret,
+            adopted: None,
+            candidate: None,
+            refusal: None,
+            floor: 0,
+            announced: 0,
+            gone: false,
+            trouble: None,
+            denied: false,
+            in_flight: None,
+            next: None,
+            again: false,
+            backoff: Backoff::default(),
+            relogin_spent: false,
+            awaits_login: false,
+            denials: 0,
+            metadata_denied: false,
+        }
+    }
+
+    /// What makes two secrets of a Plan the same read.
+    pub(super) fn key(secret: &PlanSecret) -> String {
+        let version = secret.version.map(|version| format!("?version={version}")).unwrap_or_default();
+        let parameters = secret
+            .parameters
+            .as_ref()
+            .and_then(|parameters| serde_json::to_string(parameters).ok())
+            .unwrap_or_default();
+        format!("{}{version}{parameters}", secret.api_path())
+    }
+
+    /// Path as users write it in `put`.
+    pub(super) fn user_path(&self) -> String {
+        format!("{}/{}", self.secret.mount, self.secret.path)
+    }
+
+    /// When the next step may begin.
+    pub(super) fn due(&self) -> Option<Moment> {
+        if self.in_flight.is_some() { None } else { self.next.map(|(when, _)| when) }
+    }
+
+    pub(super) fn begin(&mut self, now: Moment) -> Option<Step> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let (_, step) = self.next.take_if(|(when, _)| *when <= now)?;
+        self.in_flight = Some((step, now));
+        Some(step)
+    }
+
+    /// Whether a watch may ask about it. A leased or pinned one has no newer version, a denied one would fail the watch.
+    pub(super) fn is_watched(&self) -> bool {
+        self.secret.engine == Engine::KvV2 && self.secret.version.is_none() && !self.denied
+    }
+
+    /// The version to name in a watch: the newest one known of, so that the answer is always news.
+    pub(super) fn held(&self) -> u64 {
+        if self.gone { 0 } else { self.floor.max(self.announced) }
+    }
+
+    /// The newest value at hand.
+    pub(super) fn newest(&self) -> Option<&Value> {
+        self.candidate.as_ref().or(self.adopted.as_ref())
+    }
+
+    /// News from watch or poll: read, now or when the step under way has ended.
+    pub(super) fn announce(&mut self, version: u64, now: Moment) {
+        self.announced = version;
+        if self.in_flight.is_some() {
+            self.again = true;
+        } else {
+            self.next = Some((now, Step::Read));
+        }
+    }
+
+    /// Reads now, whatever was planned.
+    pub(super) fn read_now(&mut self, now: Moment) {
+        if self.in_flight.is_none() {
+            self.next = Some((now, Step::Read));
+        }
+    }
+
+    /// Ends the step under way well; plans the next one.
+    pub(super) fn succeed(&mut self, now: Moment, pace: Pace, dice: &mut Dice) {
+        self.in_flight = None;
+        self.backoff.reset();
+        self.relogin_spent = false;
+        self.awaits_login = false;
+        self.denied = false;
+        self.denials = 0;
+        self.schedule(now, pace, dice);
+        if std::mem::take(&mut self.again) {
+            self.next = Some((now, Step::Read));
+        }
+    }
+
+    /// Plans the next look at the path when all is well.
+    pub(super) fn schedule(&mut self, now: Moment, pace: Pace, dice: &mut Dice) {
+        if let Some(lease) = self.newest().and_then(|value| value.lease.as_ref()) {
+            let (wait, step) = if lease.renewable {
+                (renew_after(lease.duration, dice.share()), Step::RenewLease)
+            } else {
+                (lease.duration.mul_f64(REPLACE_SHARE), Step::Read)
+            };
+            self.next = Some((lease.issued.after(wait).max(now.after(Duration::from_secs(1))), step));
+            return;
+        }
+        self.next = match self.secret.engine {
+            _ if self.secret.version.is_some() && self.newest().is_some() => None,
+            Engine::KvV2 => {
+                let interval = if pace == Pace::Polled { POLL } else { BELT };
+                let step = if self.metadata_denied { Step::Read } else { Step::Poll };
+                Some((now.after(poll_after(interval, dice.share())), step))
+            }
+            Engine::KvV1 => Some((now.after(poll_after(POLL, dice.share())), Step::Read)),
+            // Reading may make a new credential: never more often than the belt.
+            Engine::Generic => Some((now.after(poll_after(BELT, dice.share())), Step::Read)),
+        };
+    }
+
+    /// Ends the step under way badly.
+    pub(super) fn retry(&mut self, failure: &Failure, now: Moment, dice: &mut Dice) {
+        self.in_flight = None;
+        self.again = false;
+        let wait = self.backoff.after_failure(dice.share(), failure.retry_after);
+        self.next = Some((now.after(wait), Step::Read));
+    }
+
+    /// A version below what is known: tried again soon, then left to the next poll.
+    pub(super) fn retry_stale(&mut self, now: Moment, dice: &mut Dice) -> bool {
+        self.in_flight = None;
+        if self.backoff.failures() >= STALE_TRIES {
+            return false;
+        }
+        let wait = self.backoff.after_failure(dice.share(), None);
+        self.next = Some((now.after(wait), Step::Read));
+        true
+    }
+
+    /// A denied read. Says whether a login should be tried: once per denial.
+    pub(super) fn deny(&mut self, now: Moment, ready: bool, may_relogin: bool, dice: &mut Dice) -> bool {
+        self.in_flight = None;
+        self.again = false;
+        if !self.relogin_spent && may_relogin {
+            self.relogin_spent = true;
+            self.awaits_login = true;
+            // Read again when the login is through; should that fail, the probe comes at its time.
+            self.next = Some((now.after(poll_after(PROBE_FIRST, dice.share())), Step::Read));
+            return true;
+        }
+        self.denied = true;
+        let ceiling = if ready { PROBE_MAX } else { PROBE_MAX_WAITING };
+        let first = if ready { PROBE_FIRST } else { PROBE_FIRST_WAITING };
+        let wait = first.saturating_mul(1 << self.denials.min(8)).min(ceiling);
+        self.denials = self.denials.saturating_add(1);
+        // Roles change, not only policies: a slow probe may try a login again.
+        self.relogin_spent &= self.denials % PROBES_PER_LOGIN != 0;
+        self.next = Some((now.after(poll_after(wait, dice.share())), Step::Read));
+        false
+    }
+
+    /// A new token is there: a denial may be over.
+    pub(super) fn new_token(&mut self, now: Moment) {
+        if std::mem::take(&mut self.awaits_login) {
+            self.read_now(now);
+        }
+    }
+
+    /// The server said that there is no value. Looked at again soon while the pod waits for it.
+    pub(super) fn lose(&mut self, now: Moment, pace: Pace, ready: bool, dice: &mut Dice) {
+        self.gone = true;
+        self.succeed(now, pace, dice);
+        if !ready || self.newest().is_none() {
+            let wait = if pace == Pace::Watched { POLL } else { ABSENT };
+            let next = (now.after(poll_after(wait, dice.share())), Step::Read);
+            self.next = Some(self.next.map_or(next, |planned| if planned.0 < next.0 { planned } else { next }));
+        }
+    }
+
+    /// Metadata may not be read: ends the poll under way; from now on the value itself is read.
+    pub(super) fn deny_metadata(&mut self, now: Moment) {
+        self.in_flight = None;
+        self.metadata_denied = true;
+        self.next = Some((now, Step::Read));
+    }
+
+    /// A lease that could not be renewed: tried again while time is left, replaced when too little is.
+    pub(super) fn fail_lease(&mut self, failure: &Failure, now: Moment, dice: &mut Dice) {
+        self.in_flight = None;
+        let left = self.newest().and_then(|value| value.lease.as_ref()).map_or(Duration::ZERO, |lease| {
+            let replace = lease.issued.after(lease.duration.mul_f64(REPLACE_SHARE));
+            replace.since(now)
+        });
+        let dead = matches!(failure.kind, Kind::Denied | Kind::Invalid | Kind::Missing);
+        if dead || left.is_zero() {
+            let wait = self.backoff.after_failure(dice.share(), failure.retry_after);
+            self.next = Some((now.after(wait), Step::Read));
+            return;
+        }
+        let wait = self.backoff.after_failure(dice.share(), failure.retry_after).min(left);
+        self.next = Some((now.after(wait.max(Duration::from_millis(100))), Step::RenewLease));
+    }
+}
+
+/// How often a path is looked at without a watch.
+pub(super) const POLL: Duration = Duration::from_secs(30);
+/// How often with one: a watch that lies must not go unnoticed.
+pub(super) const BELT: Duration = Duration::from_secs(300);
+/// How often a path without a value is looked at while the pod is held back and nothing pushes.
+const ABSENT: Duration = Duration::from_secs(3);
+/// Share of a lease after which it is replaced where it cannot be renewed.
+const REPLACE_SHARE: f64 = 0.8;
+/// Reads in a row that may offer an older version before the next poll is awaited: a standby catches up within seconds.
+const STALE_TRIES: u32 = 6;
+/// First probe of a denied path; each later one waits twice as long.
+const PROBE_FIRST: Duration = Duration::from_secs(60);
+/// Longest wait between probes of a denied path.
+const PROBE_MAX: Duration = Duration::from_secs(900);
+/// The same two while the pod is held back: somebody may be applying the Grant right now.
+const PROBE_FIRST_WAITING: Duration = Duration::from_secs(3);
+/// See [`PROBE_FIRST_WAITING`].
+const PROBE_MAX_WAITING: Duration = Duration::from_secs(60);
+/// Every so many probes a login is tried too.
+const PROBES_PER_LOGIN: u32 = 3;

@@ -1,0 +1,8 @@
+//! `smoke`: the smoke suite on a real node; see `tests/smoke/run.sh`, which builds what it needs and cleans up after it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    vouchsafe_tests::smoke::main(&vouchsafe_tests::workspace(), &arguments)
+}

@@ -1,0 +1,57 @@
+//! The programs under test: where they lie and how they are started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::outcome::{Failure, Outcome, ensure};
+
+/// The programs under test.
+pub(super) struct Programs {
+    pub(super) broker: PathBuf,
+    pub(super) webhook: PathBuf,
+    /// Static: it goes into an image of its own.
+    pub(super) sidecar: PathBuf,
+    /// The command line, for `audit verify`.
+    pub(super) cli: PathBuf,
+}
+
+impl Programs {
+    /// Finds them below cargo's target folder.
+    pub(super) fn find(target: &Path) -> Outcome<Self> {
+        let release = target.join("release");
+        let programs = Self {
+            broker: release.join("vouchsafe-broker"),
+            webhook: release.join("vouchsafe-webhook"),
+            sidecar: target.join("x86_64-unknown-linux-musl/image/vouchsafe-sidecar"),
+            cli: release.join("vouchsafe"),
+        };
+        for program in [&programs.broker, &programs.webhook, &programs.sidecar, &programs.cli] {
+            ensure(program.is_file(), || {
+                format!("{} is not built: start this suite by tests/smoke/run.sh", program.display())
+            })?;
+        }
+        Ok(programs)
+    }
+
+    /// Arguments of a broker with its own store in `folder`, which is made on the first start.
+    pub(super) fn broker_arguments(command: &mut Command, folder: &Path, tls: &Path, listen: &str) {
+        command.args(["--listen", listen]).arg("--tls-folder").arg(tls);
+        command.arg("--trust-bundle").arg(tls.join("ca.crt"));
+        command.arg("--audit-folder").arg(Self::audit_folder(folder));
+        command.arg("--store").arg(folder.join("store")).arg("--store-key").arg(folder.join("store.key"));
+        command.arg("--store-create").arg(folder.join("root-token")).env("VOUCHSAFE_LOG", "trace");
+    }
+
+    /// The audit log of a broker in `folder`.
+    pub(super) fn audit_folder(folder: &Path) -> PathBuf {
+        folder.join("audit")
+    }
+
+    /// The token that came out when the store of a broker in `folder` was made.
+    pub(super) fn root_token(folder: &Path) -> Outcome<String> {
+        let file = folder.join("root-token");
+        let token = fs::read_to_string(&file).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+        Ok(token.trim().to_owned())
+    }
+}

@@ -1,0 +1,39 @@
+//! Scenarios: what is refused, and what does not depend on us.
+
+use super::objects;
+use super::outcome::{Failure, Outcome, ensure};
+use super::starts::START;
+use super::world::{WEBHOOKS, World};
+
+/// A pod that asks for a Grant that is not there: `kubectl apply` says what, where and how to fix it.
+pub(super) fn a_refusal_names_annotation_value_and_fix(world: &mut World) -> Outcome<String> {
+    let pod = objects::pod("apps", "refused", "wbe", &objects::spec("web", &["sleep"]));
+    let answer = world.cluster.try_apply(&[pod])?;
+    ensure(!answer.ok, || "the pod was admitted".to_owned())?;
+    for wanted in ["vouchsafe-apps.vouchsafe.dev", objects::ANNOTATION, "wbe", "web"] {
+        ensure(answer.err.contains(wanted), || format!("the refusal lacks '{wanted}': {}", answer.err))?;
+    }
+    let line = answer.err.lines().find(|line| line.contains("wbe")).unwrap_or_default();
+    let from = line.find("denied the request").unwrap_or_default();
+    Ok(line.get(from..).unwrap_or_default().trim().to_owned())
+}
+
+/// With the webhook's process gone, pods that ask for nothing start, and pods that ask are refused with its name.
+pub(super) fn only_pods_that_ask_depend_on_the_webhook(world: &mut World) -> Outcome<String> {
+    let mut webhook = world.webhooks.remove("apps").ok_or_else(|| Failure("no webhook runs".to_owned()))?;
+    webhook.kill();
+    let bare = world.cluster.try_apply(&[objects::bare_pod("apps", "bare")]);
+    let asking = world.cluster.try_apply(&[objects::pod("apps", "orphan", "web", &objects::spec("web", &["sleep"]))]);
+    if let Some(webhook) = WEBHOOKS.iter().find(|webhook| webhook.namespace == "apps") {
+        world.start_webhook(webhook)?;
+    }
+    bare?.good("a pod that asks for nothing")?;
+    let asking = asking?;
+    ensure(!asking.ok && asking.err.contains("vouchsafe-apps.vouchsafe.dev"), || {
+        format!("a pod that asks: {}", asking.err)
+    })?;
+    let pod = world.cluster.await_ready("apps", "bare", START)?;
+    let containers = pod.0["spec"]["initContainers"].is_null() && pod.0["spec"]["containers"][1].is_null();
+    ensure(containers, || "the pod that asks for nothing got something".to_owned())?;
+    Ok("the API server's error names the webhook".to_owned())
+}
