@@ -77,8 +77,8 @@ fn endless_work_meets_the_step_limit() {
         "{{ range loop 9223372036854775807 }}{{ end }}",
         "{{ sprig_until 2000000000 }}",
         r#"{{ $x := sprig_repeat 1000000 "a" }}{{ range 100000 }}{{ $y := sha256Hex $x }}{{ end }}"#,
-        r#"{{ $x := sprig_repeat 500000 "a" }}{{ range 100000 }}{{ $y := regexMatch "(a*)*b" $x }}{{ end }}"#,
-        r#"{{ $l := sprig_list 1 }}{{ range 1000000 }}{{ $l = sprig_append $l . }}{{ end }}"#,
+        r#"{{ $x := sprig_repeat 20000 "a" }}{{ range 100000 }}{{ $y := regexMatch "(a*)*b" $x }}{{ end }}"#,
+        "{{ $l := sprig_list 1 }}{{ range 1000000 }}{{ $l = sprig_append $l . }}{{ end }}",
         r#"{{ range 1000000 }}{{ scratch.MapSet "m" (print .) 1 }}{{ end }}"#,
         r#"{{ define "a" }}{{ range 100 }}{{ range 100 }}{{ range 100 }}{{ range 100 }}x{{ break }}{{ end }}{{ end }}{{ end }}{{ end }}{{ end }}{{ template "a" }}"#,
     ] {
@@ -392,6 +392,6 @@ proptest! {
         // EXPOSE: the test reads its own output
         let shown = rendered.main.expose_str().unwrap();
         let first: f64 = shown.split(' ').next().unwrap().parse().unwrap();
-        prop_assert_eq!(first, float);
+        prop_assert_eq!(first.to_bits(), float.to_bits());
     }
 }

@@ -45,7 +45,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 const PATTERN_LIMIT_BYTES: usize = 256 * 1024;
 
 /// Pattern bytes times text bytes that one step pays for.
-const WORK_PER_STEP: usize = 64;
+const WORK_PER_STEP: usize = 16;
 
 fn compile(scope: &mut Scope<'_>, pattern: &Text, subject: &Text) -> Result<Regex, Fault> {
     scope.charge(1 + pattern.len().saturating_mul(subject.len() + 64) / WORK_PER_STEP)?;

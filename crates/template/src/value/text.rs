@@ -108,7 +108,22 @@ impl Buffer {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let needed = self.bytes.len().saturating_add(bytes.len());
+        self.reserve(bytes.len())?;
+        self.bytes.extend_from_slice(bytes); // within the capacity
+        Ok(())
+    }
+
+    pub(crate) fn repeat(&mut self, bytes: &[u8], times: usize) -> Result<(), Fault> {
+        self.reserve(bytes.len().saturating_mul(times))?;
+        for _ in 0..if bytes.is_empty() { 0 } else { times } {
+            self.bytes.extend_from_slice(bytes); // within the capacity
+        }
+        Ok(())
+    }
+
+    /// Makes room for so many bytes more, wiping the buffer that becomes too small.
+    fn reserve(&mut self, more: usize) -> Result<(), Fault> {
+        let needed = self.bytes.len().saturating_add(more);
         if needed > self.limit_bytes {
             return Err(Fault::Limit(self.limit));
         }
@@ -117,17 +132,6 @@ impl Buffer {
             let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
             larger.extend_from_slice(&self.bytes);
             self.bytes = larger; // the old buffer is wiped by its drop
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    pub(crate) fn repeat(&mut self, bytes: &[u8], times: usize) -> Result<(), Fault> {
-        if bytes.len().saturating_mul(times) > self.limit_bytes {
-            return Err(Fault::Limit(self.limit));
-        }
-        for _ in 0..times {
-            self.write(bytes)?;
         }
         Ok(())
     }

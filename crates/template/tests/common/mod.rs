@@ -14,7 +14,7 @@ impl Fixture<'_> {
     fn entry(&self, prefix: &str, path: &str, arguments: &[(Text, Text)]) -> Option<&Json> {
         let mut key = format!("{prefix}{path}");
         for (name, value) in arguments {
-            key.push_str(&format!("|{}={}", name.as_str().unwrap(), value.as_str().unwrap()));
+            key = format!("{key}|{}={}", name.as_str().unwrap(), value.as_str().unwrap());
         }
         self.secrets.get(key)
     }
