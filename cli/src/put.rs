@@ -218,6 +218,7 @@ async fn present(connection: &Connection, api_path: &str, version: u8) -> Result
 async fn kv_version(connection: &Connection, mount: &MountName, path: &VaultPath) -> Result<u8> {
     let envelope = connection.vault.read(&connection.token, &format!("sys/internal/ui/mounts/{mount}/{path}")).await?;
     let data = envelope.data.context("the server does not say which engine holds the path")?;
+    // EXPOSE: what a mount is, nothing secret.
     let engine = data.expose().get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     ensure!(
         engine == "kv" || engine == "generic",

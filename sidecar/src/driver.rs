@@ -142,12 +142,8 @@ impl Driver {
     fn perform(&mut self, action: Action) -> Option<Ending> {
         match action {
             Action::Login => self.login(),
-            Action::Read(index) => {
-                self.ask(index, |vault, token, index, secret| server::read(vault, token, index, secret))
-            }
-            Action::Poll(index) => {
-                self.ask(index, |vault, token, index, secret| server::poll(vault, token, index, secret))
-            }
+            Action::Read(index) => self.ask(index, server::read),
+            Action::Poll(index) => self.ask(index, server::poll),
             Action::RenewLease(index) => self.renew_lease(index),
             Action::Renew => self.renew(),
             Action::Watch(request) => self.watch(request),

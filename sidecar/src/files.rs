@@ -69,7 +69,7 @@ impl Volume {
         let generation = format!("{GENERATION}{name}");
         if let Err(error) = self.write_generation(&generation, files, step) {
             // Half a generation only takes room.
-            let _ = self.remove_tree(self.folder.as_fd(), &generation, step);
+            let _ = remove_tree(self.folder.as_fd(), &generation, step);
             return Err(error);
         }
         self.link(files, step)?;
@@ -162,30 +162,16 @@ impl Volume {
 
     /// Removes what a killed writer left, and generations that no longer count.
     fn remove_leftovers(&self, current: Option<&str>, step: &mut dyn FnMut()) -> Result<(), FilesError> {
-        for (name, _) in entries(self.folder.as_fd()).map_err(|errno| failed("list", "the volume", errno.into()))? {
-            if name == DATA_NEXT {
+        for (name, kind) in entries(self.folder.as_fd()).map_err(|errno| failed("list", "the volume", errno.into()))? {
+            let old = name.starts_with(GENERATION) && Some(name.as_str()) != current;
+            if old && kind == FileType::Directory {
+                remove_tree(self.folder.as_fd(), &name, step).during("remove", &name)?;
+            } else if old || name == DATA_NEXT {
                 step();
-                rustix::fs::unlinkat(&self.folder, DATA_NEXT, AtFlags::empty()).during("remove", &name)?;
-            } else if name.starts_with(GENERATION) && Some(name.as_str()) != current {
-                self.remove_tree(self.folder.as_fd(), &name, step).during("remove", &name)?;
+                rustix::fs::unlinkat(&self.folder, name.as_str(), AtFlags::empty()).during("remove", &name)?;
             }
         }
         Ok(())
-    }
-
-    #[expect(clippy::only_used_in_recursion, reason = "one of the steps of a volume")]
-    fn remove_tree(&self, parent: BorrowedFd<'_>, name: &str, step: &mut dyn FnMut()) -> Result<(), Errno> {
-        let folder = open_folder(parent, name)?;
-        for (entry, kind) in entries(folder.as_fd())? {
-            if kind == FileType::Directory {
-                self.remove_tree(folder.as_fd(), &entry, step)?;
-            } else {
-                step();
-                rustix::fs::unlinkat(&folder, entry.as_str(), AtFlags::empty())?;
-            }
-        }
-        step();
-        rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
     }
 
     /// Whether a generation is exactly `files`: names, modes, bytes.
@@ -198,6 +184,21 @@ impl Volume {
         let wanted: BTreeSet<String> = files.iter().map(|file| file.name.to_string()).collect();
         found == wanted && files.iter().all(|file| is_same(folder.as_fd(), file))
     }
+}
+
+/// Removes a generation.
+fn remove_tree(parent: BorrowedFd<'_>, name: &str, step: &mut dyn FnMut()) -> Result<(), Errno> {
+    let folder = open_folder(parent, name)?;
+    for (entry, kind) in entries(folder.as_fd())? {
+        if kind == FileType::Directory {
+            remove_tree(folder.as_fd(), &entry, step)?;
+        } else {
+            step();
+            rustix::fs::unlinkat(&folder, entry.as_str(), AtFlags::empty())?;
+        }
+    }
+    step();
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 fn is_same(folder: BorrowedFd<'_>, file: &NewFile<'_>) -> bool {

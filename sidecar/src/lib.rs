@@ -138,16 +138,12 @@ fn status(place: &Place) -> u8 {
         writer.write_all(b"status\n").await?;
         gate::lines(reader).next_line().await
     };
-    match block_on(async { tokio::time::timeout(STATUS, ask).await }) {
-        Ok(Ok(Ok(Some(line)))) => {
-            let _ = writeln!(io::stdout(), "{line}");
-            0
-        }
-        _ => {
-            say(&format!("vouchsafe-sidecar: status: no sidecar answers in {}", folder.display()));
-            Kind::Unavailable.exit_code()
-        }
+    if let Ok(Ok(Ok(Some(line)))) = block_on(async { tokio::time::timeout(STATUS, ask).await }) {
+        let _ = writeln!(io::stdout(), "{line}");
+        return 0;
     }
+    say(&format!("vouchsafe-sidecar: status: no sidecar answers in {}", folder.display()));
+    Kind::Unavailable.exit_code()
 }
 
 /// Ends because the pod is not what the webhook makes.

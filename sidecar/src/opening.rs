@@ -1,6 +1,7 @@
 //! What has to stand before the sidecar can run: volumes, and the folders of supervised containers.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::PathBuf;
 
@@ -65,11 +66,9 @@ pub(crate) fn open_controls(
     let mut controls = BTreeMap::new();
     for reaction in plan.reactions.iter().filter(|reaction| matches!(reaction.action, Action::Signal(_))) {
         let container = reaction.container.to_string();
-        if !controls.contains_key(&container) {
-            let folder = place.at(RUN_FOLDER).join(&container);
-            let control = Control::listen(&folder, lifecycle)
-                .map_err(|source| StartError::Control { container: container.clone(), source })?;
-            controls.insert(container, control);
+        if let Entry::Vacant(place_of) = controls.entry(container.clone()) {
+            let control = Control::listen(&place.at(RUN_FOLDER).join(&container), lifecycle);
+            place_of.insert(control.map_err(|source| StartError::Control { container, source })?);
         }
     }
     Ok(controls)

@@ -63,6 +63,7 @@ pub(crate) async fn change(vault: &Vault, token: &Secret, api_path: &str) -> Res
     let keys = data.data.context("the secret was deleted")?;
     let values: Map<String, Value> = keys.keys().map(|key| (key.to_owned(), random_text())).collect();
     let answer = write(vault, token, api_path, &json!({"data": values, "options": {"cas": data.version}})).await?;
+    // EXPOSE: a version number.
     let version = answer.and_then(|answer| answer.data).and_then(|data| data.expose().get("version")?.as_u64());
     version.with_context(|| format!("the server did not tell the new version of {api_path}"))
 }
@@ -70,6 +71,7 @@ pub(crate) async fn change(vault: &Vault, token: &Secret, api_path: &str) -> Res
 async fn enable_kubernetes_auth(vault: &Vault, root: &Secret, path: &str, issuer: &Issuer) -> Result<()> {
     let methods = vault.read(root, "sys/auth").await?;
     let mount = format!("{}/", path.trim_start_matches("auth/"));
+    // EXPOSE: names of mounts.
     if !methods.data.is_some_and(|methods| methods.expose().contains_key(&mount)) {
         write(vault, root, &format!("sys/{path}"), &json!({"type": "kubernetes"})).await?;
     }
@@ -80,6 +82,7 @@ async fn enable_kubernetes_auth(vault: &Vault, root: &Secret, path: &str, issuer
 
 async fn enable_kv(vault: &Vault, root: &Secret, mount: &str) -> Result<()> {
     let mounts = vault.read(root, "sys/mounts").await?;
+    // EXPOSE: names of mounts.
     if !mounts.data.is_some_and(|mounts| mounts.expose().contains_key(&format!("{mount}/"))) {
         write(vault, root, &format!("sys/mounts/{mount}"), &json!({"type": "kv", "options": {"version": "2"}})).await?;
     }

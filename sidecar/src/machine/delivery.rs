@@ -150,9 +150,8 @@ impl Delivery {
     fn total_bytes(&self, renderings: &[(usize, Rendering)]) -> usize {
         let sizes = self.slots.iter().enumerate().map(|(file, slot)| {
             match (renderings.iter().find(|(index, _)| *index == file), &slot.state) {
-                (Some((_, Rendering::Bytes(bytes))), _) => bytes.len(),
                 (Some((_, Rendering::Absent)), _) => 0,
-                (_, SlotState::Bytes(bytes)) => bytes.len(),
+                (Some((_, Rendering::Bytes(bytes))), _) | (_, SlotState::Bytes(bytes)) => bytes.len(),
                 _ => 0,
             }
         });

@@ -176,7 +176,7 @@ impl Machine {
     pub fn causes(&self) -> Vec<Cause> {
         let access = self.access.trouble.iter();
         let sources = self.sources.iter().flat_map(|source| source.trouble.iter().chain(&source.refusal));
-        let reactions = self.reactions.iter().flat_map(|reaction| reaction.trouble.as_ref());
+        let reactions = self.reactions.iter().filter_map(|reaction| reaction.trouble.as_ref());
         let mut causes: Vec<Cause> = access
             .chain(&self.delivery.trouble)
             .chain(sources)

@@ -69,18 +69,25 @@ pub(super) struct Source {
     pub(super) gone: bool,
     /// Why the last exchange failed or surprised.
     pub(super) trouble: Option<Cause>,
-    /// Denied although a fresh login was tried: slow probes only.
-    pub(super) denied: bool,
+    pub(super) denial: Denial,
     pub(super) in_flight: Option<(Step, Moment)>,
     pub(super) next: Option<(Moment, Step)>,
     again: bool,
     backoff: Backoff,
-    /// A login was asked for because of the current denial.
+    metadata_denied: bool,
+}
+
+/// How a denied path stands.
+#[derive(Debug, Default)]
+pub(super) struct Denial {
+    /// Denied although a login was tried, or cannot be tried yet: slow probes only.
+    pub(super) stands: bool,
+    /// A login was asked for because of it.
     relogin_spent: bool,
     /// That login is not through yet.
     awaits_login: bool,
-    denials: u32,
-    metadata_denied: bool,
+    /// Probes so far.
+    probes: u32,
 }
 
 impl Source {
@@ -94,14 +101,11 @@ impl Source {
             announced: 0,
             gone: false,
             trouble: None,
-            denied: false,
+            denial: Denial::default(),
             in_flight: None,
             next: None,
             again: false,
             backoff: Backoff::default(),
-            relogin_spent: false,
-            awaits_login: false,
-            denials: 0,
             metadata_denied: false,
         }
     }
@@ -138,7 +142,7 @@ impl Source {
 
     /// Whether a watch may ask about it. A leased or pinned one has no newer version, a denied one would fail the watch.
     pub(super) fn is_watched(&self) -> bool {
-        self.secret.engine == Engine::KvV2 && self.secret.version.is_none() && !self.denied
+        self.secret.engine == Engine::KvV2 && self.secret.version.is_none() && !self.denial.stands
     }
 
     /// The version to name in a watch: the newest one known of, so that the answer is always news.
@@ -172,10 +176,7 @@ impl Source {
     pub(super) fn succeed(&mut self, now: Moment, pace: Pace, dice: &mut Dice) {
         self.in_flight = None;
         self.backoff.reset();
-        self.relogin_spent = false;
-        self.awaits_login = false;
-        self.denied = false;
-        self.denials = 0;
+        self.denial = Denial::default();
         self.schedule(now, pace, dice);
         if std::mem::take(&mut self.again) {
             self.next = Some((now, Step::Read));
@@ -229,27 +230,27 @@ impl Source {
     pub(super) fn deny(&mut self, now: Moment, ready: bool, may_relogin: bool, dice: &mut Dice) -> bool {
         self.in_flight = None;
         self.again = false;
-        if !self.relogin_spent && may_relogin {
-            self.relogin_spent = true;
-            self.awaits_login = true;
+        if !self.denial.relogin_spent && may_relogin {
+            self.denial.relogin_spent = true;
+            self.denial.awaits_login = true;
             // Read again when the login is through; should that fail, the probe comes at its time.
             self.next = Some((now.after(poll_after(PROBE_FIRST, dice.share())), Step::Read));
             return true;
         }
-        self.denied = true;
+        self.denial.stands = true;
         let ceiling = if ready { PROBE_MAX } else { PROBE_MAX_WAITING };
         let first = if ready { PROBE_FIRST } else { PROBE_FIRST_WAITING };
-        let wait = first.saturating_mul(1 << self.denials.min(8)).min(ceiling);
-        self.denials = self.denials.saturating_add(1);
+        let wait = first.saturating_mul(1 << self.denial.probes.min(8)).min(ceiling);
+        self.denial.probes = self.denial.probes.saturating_add(1);
         // Roles change, not only policies: a slow probe may try a login again.
-        self.relogin_spent &= self.denials % PROBES_PER_LOGIN != 0;
+        self.denial.relogin_spent &= !self.denial.probes.is_multiple_of(PROBES_PER_LOGIN);
         self.next = Some((now.after(poll_after(wait, dice.share())), Step::Read));
         false
     }
 
     /// A new token is there: a denial may be over.
     pub(super) fn new_token(&mut self, now: Moment) {
-        if std::mem::take(&mut self.awaits_login) {
+        if std::mem::take(&mut self.denial.awaits_login) {
             self.read_now(now);
         }
     }

@@ -39,7 +39,7 @@ fn secret(source: &Source, now: Moment) -> Json {
         "newest": source.floor.max(source.announced),
         "leaseSecondsLeft": source.newest().and_then(|value| value.lease.as_ref()).map(|lease| lease.issued.after(lease.duration).since(now).as_secs()),
         "gone": source.gone,
-        "denied": source.denied,
+        "denied": source.denial.stands,
         "nextSeconds": source.due().map(|due| due.since(now).as_secs()),
     })
 }

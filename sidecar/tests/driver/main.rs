@@ -1,5 +1,7 @@
 //! The whole sidecar as processes, against a fake Vault over TLS that fails as told.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
+
 mod pod;
 mod vault;
 

@@ -84,10 +84,6 @@ impl Vault {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    pub(crate) fn lease(&self, seconds: u64) {
-        self.lock().lease_seconds = seconds;
-    }
-
     /// Writes a new version.
     pub(crate) fn put(&self, path: &str, value: Value) {
         let mut state = self.lock();

@@ -176,7 +176,7 @@ impl World {
             (Action::Renew, Some(failure)) => Event::RenewFailed(failure),
             (Action::Renew, None) => Event::Renewed(auth(Duration::from_secs(90))),
             (Action::Read(index), Some(failure)) => Event::ReadFailed(*index, failure),
-            (Action::Read(index), None) => self.read(*index, mood)?,
+            (Action::Read(index), None) => self.read(*index, mood),
             (Action::Poll(index), Some(failure)) => Event::PollFailed(*index, failure),
             (Action::Poll(index), None) if matches!(mood, Mood::Deleted) => Event::Polled(*index, 0),
             (Action::Poll(index), None) => Event::Polled(*index, self.version),
@@ -203,20 +203,20 @@ impl World {
         })
     }
 
-    fn read(&self, index: usize, mood: &Mood) -> Option<Event> {
+    fn read(&self, index: usize, mood: &Mood) -> Event {
         let value = |version: u64| {
             let key = if self.spoilt.contains(&version) { "other" } else { "password" };
             Reading::Value { document: document(&format!(r#"{{"{key}":"{version}"}}"#)), version, lease: None }
         };
         let reading = match mood {
             Mood::Missing if !self.ready => {
-                return Some(Event::ReadFailed(index, failure(Fault::Status(404), Kind::Missing)));
+                return Event::ReadFailed(index, failure(Fault::Status(404), Kind::Missing));
             }
             Mood::OldVersion => value(self.version.saturating_sub(1).max(1)),
             Mood::Deleted => Reading::Deleted { version: self.version },
             _ => value(self.version),
         };
-        Some(Event::ReadDone(index, reading))
+        Event::ReadDone(index, reading)
     }
 
     /// Everything works again: how long until the newest version is in the files.
