@@ -60,3 +60,13 @@ pub(crate) fn line(text: impl AsRef<str>) {
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
+
+/// How the user starts this program, for commands that are shown to be typed: `cargo run` builds put it nowhere on PATH.
+pub(crate) fn program() -> &'static str {
+    let built = std::env::current_exe().is_ok_and(|path| {
+        let mut folders = path.components().rev().skip(1).map(|part| part.as_os_str().to_owned());
+        folders.next().is_some_and(|profile| profile == "release")
+            && folders.next().is_some_and(|folder| folder == "target")
+    });
+    if built { "cargo run --release --" } else { "vouchsafe" }
+}

@@ -188,8 +188,7 @@ async fn write(
         };
         match connection.vault.write(&connection.token, &api_path, &Secret::from(body.to_string())).await {
             Ok(answer) => {
-                let version =
-                    answer.and_then(|envelope| envelope.data).and_then(|data| data.expose().get("version")?.as_u64());
+                let version = answer.and_then(|envelope| envelope.data).and_then(|data| data.version());
                 return Ok(Written { version, keys, kept });
             }
             Err(error) if version == 2 && error.kind() == Kind::Invalid => {}
@@ -224,6 +223,7 @@ async fn kv_version(connection: &Connection, mount: &MountName, path: &VaultPath
         engine == "kv" || engine == "generic",
         "{mount} is a mount of type {engine:?}; put writes to KV engines only"
     );
+    // EXPOSE: as above.
     let options = data.expose().get("options").and_then(|options| options.get("version"));
     Ok(if options.and_then(Value::as_str) == Some("2") { 2 } else { 1 })
 }

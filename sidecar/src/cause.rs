@@ -97,7 +97,7 @@ impl Cause {
                 LOGIN_DENIED,
                 "login",
                 format!("Vault refuses {identity} as role {} ({})", quoted(role.as_str()), failure.detail),
-                "compare the role's service accounts, namespace and audience with the pod: run 'vouchsafe plan'",
+                "compare the role's service accounts, namespace and audience with the pod: run 'vouchsafe apply --dry-run'",
             ),
             Fault::Status(404) => Self::new(
                 NO_AUTH,
@@ -165,7 +165,7 @@ impl Cause {
                 TLS,
                 doing,
                 format!("the TLS handshake with {address} fails ({detail})"),
-                "the server's certificate must end in the installation's trust bundle: run 'vouchsafe doctor'",
+                "the server's certificate must end in the trust bundle that the webhook hands out (--trust-file)",
             ),
             Fault::TooLarge => Self::new(
                 ANSWER_TOO_LARGE,

@@ -12,7 +12,17 @@ const COMMENT_DISTANCE: usize = 8;
 /// Source files of the crates, without tests.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let crates = ["crates/model", "crates/template", "crates/net", "policies", "webhook", "sidecar", "broker", "controller", "cli"];
+    let crates = [
+        "crates/model",
+        "crates/template",
+        "crates/net",
+        "policies",
+        "webhook",
+        "sidecar",
+        "broker",
+        "controller",
+        "cli",
+    ];
     let mut folders: Vec<PathBuf> = crates.iter().map(|name| workspace().join(name).join("src")).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

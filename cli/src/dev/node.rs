@@ -69,7 +69,7 @@ pub(crate) async fn start(
     }
     running.held = begun.elapsed();
     for container in list(spec, "containers") {
-        start_app(container, &layout, &mut running)?;
+        start_app(container, &layout, &mut running).await?;
     }
     Ok(running)
 }
@@ -144,7 +144,7 @@ fn spawn(container: &Value, hook: &[String], layout: &Layout, identity: &PodIden
 }
 
 /// Puts a stand-in in the app's place. Where the webhook made our program its parent, that parent really runs.
-fn start_app(container: &Value, layout: &Layout, running: &mut RunningPod) -> Result<()> {
+async fn start_app(container: &Value, layout: &Layout, running: &mut RunningPod) -> Result<()> {
     let name = text(container, "name");
     for mount in list(container, "volumeMounts") {
         let volume = text(mount, "name");
@@ -158,7 +158,9 @@ fn start_app(container: &Value, layout: &Layout, running: &mut RunningPod) -> Re
         let app =
             argv.iter().skip_while(|word| *word != "--").nth(1).context("the supervised container has no command")?;
         layout.place_stand_in(&name, app)?;
-        running.children.push((name, spawn(container, &[], layout, &running.identity)?));
+        let child = spawn(container, &[], layout, &running.identity)?;
+        layout.until_stand_in_runs(&name).await;
+        running.children.push((name, child));
     }
     Ok(())
 }
@@ -232,6 +234,17 @@ impl Layout {
         fs::write(&path, STAND_IN).with_context(|| format!("write the stand-in for {app}"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(())
+    }
+
+    /// Waits until the stand-in listens to signals; an app gets none before.
+    async fn until_stand_in_runs(&self, container: &str) {
+        let log = self.folder.join(format!("{container}.log"));
+        for _ in 0..STAND_IN_LOOKS {
+            if fs::read_to_string(&log).is_ok_and(|text| text.contains(STAND_IN_STARTED)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What the container wrote to its termination message, else the end of its log.
@@ -316,5 +329,9 @@ const FILES_VOLUME: &str = "vouchsafe-files-";
 const HOOK_ATTEMPTS: u32 = 2;
 /// A kubelet's first restart wait is 10 s; on a laptop nobody wants to watch that.
 const RESTART_WAIT: Duration = Duration::from_millis(500);
+/// Looks for the stand-in's first line, 5 ms apart.
+const STAND_IN_LOOKS: u32 = 400;
+/// First line of [`STAND_IN`].
+const STAND_IN_STARTED: &str = "stand-in: started";
 /// Takes the place of a supervised app.
 const STAND_IN: &str = "#!/bin/sh\ntrap 'echo \"stand-in: told to reload\"' HUP USR1 USR2\ntrap 'exit 0' TERM INT\necho 'stand-in: started'\nwhile :; do /bin/sleep 1 & wait $!; done\n";

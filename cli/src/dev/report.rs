@@ -19,7 +19,7 @@ use super::state::State;
 use crate::arguments::Dev;
 use crate::audit;
 use crate::offline::count;
-use crate::output::{Style, line};
+use crate::output::{Style, line, program};
 
 /// Collects and prints.
 pub(crate) struct Report {
@@ -194,10 +194,11 @@ impl Report {
         };
         self.say("Try next:");
         self.say(format!(
-            "  vouchsafe put {example} --generate{state}{}",
+            "  {} put {example} --generate{state}{}",
+            program(),
             if arguments.once { "      (while `vouchsafe dev` runs)" } else { "" }
         ));
-        self.say(format!("  vouchsafe dev --pod my.yaml{state}"));
+        self.say(format!("  {} dev --pod my.yaml{state}", program()));
     }
 
     /// How other Vault clients get in.

@@ -63,8 +63,7 @@ pub(crate) async fn change(vault: &Vault, token: &Secret, api_path: &str) -> Res
     let keys = data.data.context("the secret was deleted")?;
     let values: Map<String, Value> = keys.keys().map(|key| (key.to_owned(), random_text())).collect();
     let answer = write(vault, token, api_path, &json!({"data": values, "options": {"cas": data.version}})).await?;
-    // EXPOSE: a version number.
-    let version = answer.and_then(|answer| answer.data).and_then(|data| data.expose().get("version")?.as_u64());
+    let version = answer.and_then(|answer| answer.data).and_then(|data| data.version());
     version.with_context(|| format!("the server did not tell the new version of {api_path}"))
 }
 

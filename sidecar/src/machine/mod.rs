@@ -191,7 +191,12 @@ impl Machine {
     /// Why there are no files yet.
     pub fn reason(&self) -> Cause {
         self.causes().into_iter().next().unwrap_or_else(|| {
-            Cause::new(STARTING, "start", "the first secrets are being read", "wait a moment, then run 'vouchsafe why'")
+            Cause::new(
+                STARTING,
+                "start",
+                "the first secrets are being read",
+                "wait a moment, then look at the pod's events again",
+            )
         })
     }
 

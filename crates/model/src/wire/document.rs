@@ -45,6 +45,11 @@ impl Document {
         }
     }
 
+    /// The `version` that a KV v2 write answers with: a number, no secret.
+    pub fn version(&self) -> Option<u64> {
+        self.0.get("version")?.as_u64()
+    }
+
     /// Takes the object stored under `field`.
     fn take_object(&mut self, field: &'static str) -> Option<Map<String, Value>> {
         match self.0.remove(field) {
