@@ -132,28 +132,28 @@ impl Change {
 mod tests {
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
     #[test]
     fn a_policy_is_compared_by_meaning_not_by_text() {
         let wanted = json!({"path": {"secret/data/a": {"capabilities": ["read"]}}});
-        let spaced = object(json!({"policy": "{ \"path\": {\"secret/data/a\": {\"capabilities\": [ \"read\" ]}} }"}));
+        let spaced = object(&json!({"policy": "{ \"path\": {\"secret/data/a\": {\"capabilities\": [ \"read\" ]}} }"}));
         assert_eq!(policy_change(None, &wanted), Change::Create);
         assert_eq!(policy_change(Some(&spaced), &wanted), Change::Keep);
-        assert_eq!(policy_change(Some(&object(json!({"policy": "path \"x\" {}"}))), &wanted), Change::Update);
+        assert_eq!(policy_change(Some(&object(&json!({"policy": "path \"x\" {}"}))), &wanted), Change::Update);
     }
 
     #[test]
     fn fields_that_the_server_adds_to_a_role_do_not_count() {
         let wanted = json!({"audience": "vouchsafe", "token_ttl": 3600});
         assert_eq!(
-            role_change(Some(&object(json!({"audience": "vouchsafe", "token_ttl": 3600, "alias": 1}))), &wanted),
+            role_change(Some(&object(&json!({"audience": "vouchsafe", "token_ttl": 3600, "alias": 1}))), &wanted),
             Change::Keep
         );
         assert_eq!(
-            role_change(Some(&object(json!({"audience": "other", "token_ttl": 3600}))), &wanted),
+            role_change(Some(&object(&json!({"audience": "other", "token_ttl": 3600}))), &wanted),
             Change::Update
         );
     }

@@ -75,7 +75,7 @@ pub(crate) fn needed_keys(grant: &Grant, secret: &GrantSecret) -> BTreeSet<KeyNa
                 keys.insert(key.clone());
             }
             FileContent::Template { text, delimiters, .. } => {
-                keys.extend(template_keys(text, delimiters.as_ref(), secret))
+                keys.extend(template_keys(text, delimiters.as_ref(), secret));
             }
             FileContent::Key { .. } => {}
         }

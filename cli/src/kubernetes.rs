@@ -14,12 +14,11 @@ pub(crate) async fn secret_value(reference: &str) -> Result<Secret> {
     let api: Api<KubernetesSecret> = Api::namespaced(client, namespace.as_str());
     let found = api.get(name).await.with_context(|| format!("read Secret {namespace}/{name}"))?;
     let mut data = found.data.unwrap_or_default();
-    match data.remove(key) {
-        Some(value) => Ok(Secret::new(value.0)),
-        None => {
-            let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-            bail!("Secret {namespace}/{name} has no key {key:?}; it has: {}", keys.join(", "))
-        }
+    if let Some(value) = data.remove(key) {
+        Ok(Secret::new(value.0))
+    } else {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        bail!("Secret {namespace}/{name} has no key {key:?}; it has: {}", keys.join(", "))
     }
 }
 

@@ -81,8 +81,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if let Some(vault) = cause.downcast_ref::<vouchsafe_net::vault::VaultError>() {
             return vault.kind().exit_code();
         }
-        if let Some(busy) = cause.downcast_ref::<dev::InUse>() {
-            return busy.exit_code();
+        if cause.is::<dev::InUse>() {
+            return vouchsafe_model::Kind::Conflict.exit_code();
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             return if io.kind() == std::io::ErrorKind::NotFound { 66 } else { 74 };

@@ -93,8 +93,12 @@ pub(crate) fn check(arguments: &Check, style: Style) -> Result<ExitCode> {
                 .to_string(),
         );
     } else {
-        faults.iter().for_each(|fault| note(format!("{} {fault}", style.bad("fault"))));
-        warnings.iter().for_each(|warning| note(format!("{} {warning}", style.warn("warning"))));
+        for fault in &faults {
+            note(format!("{} {fault}", style.bad("fault")));
+        }
+        for warning in &warnings {
+            note(format!("{} {warning}", style.warn("warning")));
+        }
         line(format!(
             "{}, {} checked: {}, {}",
             count(checked_grants, "Grant"),
@@ -171,7 +175,9 @@ pub(crate) fn lint(arguments: &Lint) -> Result<ExitCode> {
             .to_string(),
         ),
         Format::Text => {
-            findings.iter().for_each(|finding| line(finding.to_string()));
+            for finding in &findings {
+                line(finding.to_string());
+            }
             line(format!("{} looked at: {}", count(grants.len(), "Grant"), count(findings.len(), "remark")));
         }
     }
@@ -225,7 +231,9 @@ fn manifests(files: &[std::path::PathBuf]) -> Result<Vec<Manifest>> {
         match manifest::read(name, text) {
             Ok(found) => manifests.extend(found),
             Err(faults) => {
-                faults.iter().for_each(|fault| note(fault.to_string()));
+                for fault in &faults {
+                    note(fault.to_string());
+                }
                 bail!("{} in {name}", count(faults.len(), "fault"));
             }
         }
@@ -236,7 +244,7 @@ fn manifests(files: &[std::path::PathBuf]) -> Result<Vec<Manifest>> {
 fn label(manifest: &Manifest) -> String {
     match &manifest.namespace {
         Some(namespace) => format!("{namespace}/{}", manifest.name),
-        None => manifest.name.to_string(),
+        None => manifest.name.clone(),
     }
 }
 

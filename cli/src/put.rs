@@ -79,14 +79,14 @@ async fn values(source: &PutSource, key: Option<&str>, wanted: &[KeyName]) -> Re
     let mut values = Map::new();
     if let Some(key) = key {
         let key: KeyName = key.parse()?;
-        values.insert(key.to_string(), text_value(one_value(source, key.as_str()).await?)?);
+        values.insert(key.to_string(), text_value(&one_value(source, key.as_str()).await?)?);
     } else if source.generate || asks_person(source) {
         ensure!(
             !wanted.is_empty(),
             "no Grant names keys of this path; say which KEY to set, or give a JSON object with --stdin or --from-file"
         );
         for key in wanted {
-            values.insert(key.to_string(), text_value(one_value(source, key.as_str()).await?)?);
+            values.insert(key.to_string(), text_value(&one_value(source, key.as_str()).await?)?);
         }
     } else {
         let object = one_value(source, "the whole secret").await?;
@@ -160,7 +160,7 @@ pub(crate) fn generate() -> Secret {
     Secret::new(text)
 }
 
-fn text_value(value: Secret) -> Result<Value> {
+fn text_value(value: &Secret) -> Result<Value> {
     // EXPOSE: becomes a JSON text of the request body.
     match value.expose_str() {
         Some(text) => Ok(Value::String(text.to_owned())),

@@ -1,5 +1,7 @@
 //! `vouchsafe dev` and its companions as a person runs them: the built program, real servers, real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should end")]
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -36,6 +36,10 @@ pub fn repair(configuration: &Value, authority: &str) -> Option<Repair> {
 mod tests {
     use super::*;
 
+    fn patch(repair: Repair) -> json_patch::Patch {
+        serde_json::from_value(repair.patch).unwrap()
+    }
+
     const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
 
     fn configuration(bundle: Option<&str>) -> Value {
@@ -59,7 +63,7 @@ mod tests {
     fn the_patch_applies_and_makes_the_next_look_quiet() {
         let mut object = configuration(Some(""));
         let found = repair(&object, AUTHORITY).unwrap();
-        json_patch::patch(&mut object, &serde_json::from_value(found.patch).unwrap()).unwrap();
+        json_patch::patch(&mut object, &patch(found)).unwrap();
         assert_eq!(repair(&object, AUTHORITY), None);
     }
 
@@ -67,7 +71,7 @@ mod tests {
     fn the_patch_fails_when_the_list_changed_meanwhile() {
         let found = repair(&configuration(None), AUTHORITY).unwrap();
         let mut other = json!({"webhooks": [{"name": "somebody.else", "clientConfig": {}}]});
-        assert!(json_patch::patch(&mut other, &serde_json::from_value(found.patch).unwrap()).is_err());
+        assert!(json_patch::patch(&mut other, &patch(found)).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ clean() {
   tests/real/cluster.sh down || true
 }
 
-cargo build --release -p vouchsafe-webhook -p vouchsafe-broker -p vouchsafe-cli
+cargo build --release -p vouchsafe-webhook -p vouchsafe-broker -p vouchsafe
 CC_x86_64_unknown_linux_musl=${CC_x86_64_unknown_linux_musl:-musl-gcc} \
   cargo build --profile image --target "$musl" -p vouchsafe-sidecar
 cargo build --release -p vouchsafe-tests --bin smoke

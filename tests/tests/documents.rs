@@ -7,12 +7,12 @@ use vouchsafe_tests::workspace;
 #[test]
 fn every_code_of_the_sidecar_is_explained_once() {
     let page = fs::read_to_string(workspace().join("docs/errors.md")).unwrap();
-    for (code, _) in vouchsafe_sidecar::CODES {
+    for (code, _) in vouchsafe_sidecar::cause::CODES {
         let heading = format!("## {code}\n");
         assert_eq!(page.matches(&heading).count(), 1, "docs/errors.md needs one heading {code}");
     }
     let headings = page.lines().filter(|line| line.starts_with("## E-")).count();
-    assert_eq!(headings, vouchsafe_sidecar::CODES.len(), "docs/errors.md explains codes that no program has");
+    assert_eq!(headings, vouchsafe_sidecar::cause::CODES.len(), "docs/errors.md explains codes that no program has");
 }
 
 #[test]

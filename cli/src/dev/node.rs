@@ -80,12 +80,11 @@ impl RunningPod {
         let mut ended = Vec::new();
         while let Some((name, mut child)) = self.children.pop() {
             terminate(&child);
-            let status = match tokio::time::timeout(grace, child.wait()).await {
-                Ok(status) => status,
-                Err(_) => {
-                    let _ = child.start_kill();
-                    child.wait().await
-                }
+            let status = if let Ok(status) = tokio::time::timeout(grace, child.wait()).await {
+                status
+            } else {
+                let _ = child.start_kill();
+                child.wait().await
             };
             ended.extend(status.map(|status| (name, status)));
         }

@@ -35,13 +35,12 @@ impl Authority {
         let key = KeyPair::from_pem(key.expose_str().context("ca.key is not text; remove it to get a new authority")?)
             .context("ca.key is no PEM key; remove ca.key and ca.crt to get a new authority")?;
         let path = state.path("ca.crt");
-        let certificate = match std::fs::read_to_string(&path) {
-            Ok(pem) => pem,
-            Err(_) => {
-                let pem = authority_parameters().self_signed(&key)?.pem();
-                std::fs::write(&path, &pem).with_context(|| format!("write {}", path.display()))?;
-                pem
-            }
+        let certificate = if let Ok(pem) = std::fs::read_to_string(&path) {
+            pem
+        } else {
+            let pem = authority_parameters().self_signed(&key)?.pem();
+            std::fs::write(&path, &pem).with_context(|| format!("write {}", path.display()))?;
+            pem
         };
         let issuer = Issuer::from_ca_cert_pem(&certificate, key)
             .with_context(|| format!("{} is no certificate authority; remove ca.key and ca.crt", path.display()))?;

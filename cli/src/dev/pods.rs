@@ -48,7 +48,9 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Pod>> {
             }
             Err(found) => {
                 faults += found.len();
-                found.iter().for_each(|fault| note(fault.to_string()));
+                for fault in &found {
+                    note(fault.to_string());
+                }
             }
         }
     }
@@ -68,7 +70,7 @@ fn from_manifest(manifest: Manifest) -> Result<Pod> {
         Some(namespace) => namespace.clone(),
         None => "default".parse()?,
     };
-    let owner_name = manifest.name.to_string();
+    let owner_name = manifest.name.clone();
     let name = match manifest.kind.as_str() {
         "Pod" => owner_name.clone(),
         "StatefulSet" => format!("{owner_name}-0"),

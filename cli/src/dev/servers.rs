@@ -26,6 +26,7 @@ use vouchsafe_policies::manifest::Manifest;
 use vouchsafe_policies::{GrantSet, Installation};
 use vouchsafe_webhook::Config;
 use vouchsafe_webhook::grants::Source;
+use vouchsafe_webhook::server::DecisionLog;
 
 use super::pki::Authority;
 use super::state::{Running, State};
@@ -205,7 +206,7 @@ fn config(address: &str, authority: &Authority) -> Result<Config> {
 }
 
 /// The webhook's decisions, one line each, as a cluster has them on standard output.
-fn decisions_file(state: &State) -> Result<Box<dyn Fn(&str) + Send + Sync>> {
+fn decisions_file(state: &State) -> Result<DecisionLog> {
     let path = state.path("decisions.log");
     let file = std::fs::File::options()
         .create(true)

@@ -32,13 +32,6 @@ pub(crate) struct InUse {
     process: String,
 }
 
-impl InUse {
-    /// "Try again later", as sysexits.h has it.
-    pub(crate) fn exit_code(&self) -> u8 {
-        vouchsafe_model::Kind::Conflict.exit_code()
-    }
-}
-
 impl std::fmt::Display for InUse {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

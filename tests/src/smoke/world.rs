@@ -265,9 +265,10 @@ impl World {
     /// Starts a webhook and waits until it is ready.
     pub(super) fn start_webhook(&mut self, webhook: &Webhook) -> Outcome {
         let is_direct = webhook.namespace == "direct";
-        let (port, trust) = match is_direct {
-            true => (BAO_PORT, self.bao_folder().join("pki/ca.crt")),
-            false => (BROKER_PORT, self.path("pki/ca.crt")),
+        let (port, trust) = if is_direct {
+            (BAO_PORT, self.bao_folder().join("pki/ca.crt"))
+        } else {
+            (BROKER_PORT, self.path("pki/ca.crt"))
         };
         let listen = format!("{ADDRESS}:{}", webhook.port);
         let mut command = self.cluster.place.command(&self.programs.webhook);
