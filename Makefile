@@ -29,7 +29,7 @@ e2e-smoke: sidecar ## one real Kubernetes node: annotate a pod, its secrets arri
 	tests/smoke/run.sh
 e2e: e2e-smoke clients ## everything on real servers
 bench: ## benchmarks
-	cargo bench --workspace
+	cargo bench -p vouchsafe-template --bench render
 fuzz-smoke: ## every fuzz target for a few seconds (nightly, cargo install cargo-fuzz)
 	tests/fuzz/smoke.sh
 image: sidecar ## the sidecar image as an OCI archive

@@ -327,7 +327,7 @@ pub(crate) enum TemplateVerb {
         data: PathBuf,
         #[command(flatten)]
         delimiters: Delimiters,
-        /// Print <no value> for a missing key, as Go does, instead of failing
+        /// Print what Go prints for a missing key instead of failing
         #[arg(long)]
         lenient: bool,
     },
@@ -346,8 +346,8 @@ pub(crate) struct Delimiters {
 const LONG_ABOUT: &str = "\
 Secrets from Vault into Kubernetes pods, so that no token is ever committed to git.
 
-A Grant in git says which service account may read which paths and how they are delivered. An annotated pod gets a
-sidecar that logs in with its own ServiceAccount token, writes the files before the app starts, and replaces them when
+A Grant in git says which service account may read which paths and how they are delivered. An annotated pod gets a \
+sidecar that logs in with its own ServiceAccount token, writes the files before the app starts, and replaces them when \
 they change. Every read is in an audit log that can be verified.
 
 Start with:  vouchsafe dev";
@@ -363,8 +363,8 @@ Exit codes: 0 every pod got its secrets, 1 some did not, 75 the state folder is 
 
 const PUT_HELP: &str = "\
 Examples:
-  vouchsafe put secret/argocd/github-oauth client_secret             asks with a hidden prompt
+  vouchsafe put secret/argocd/github-oauth client_secret        asks with a hidden prompt
   vouchsafe put secret/grafana/smtp password --generate
   vouchsafe put secret/dns/cloudflare api_token --from-file token.txt
-  vouchsafe put secret/argocd/github-oauth client_secret --from-secret argocd/argocd-secret:dex.github.clientSecret
+  vouchsafe put secret/smtp password --from-secret monitoring/grafana:smtp-password
   pass show smtp | vouchsafe put secret/grafana/smtp password --stdin";

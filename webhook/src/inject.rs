@@ -2,7 +2,7 @@
 //!
 //! Pure and idempotent: a pod that was injected already is stripped, derived again and compared; equal means no operation,
 //! at most our containers move to where another webhook's change makes them belong. Out of scope: AdmissionReviews
-//! ([`crate::admit`]), what Grants allow (policies).
+//! ([`crate::admit()`]), what Grants allow (policies).
 
 use serde_json::{Value, json};
 

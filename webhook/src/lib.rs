@@ -1,6 +1,6 @@
 //! The mutating admission webhook: review in, outcome out.
 //!
-//! The pure core ([`admit`], [`inject`], [`warn`], [`explain`]) needs no server: `vouchsafe admit`, `explain` and `dev`
+//! The pure core ([`admit()`], [`inject()`], [`warn()`], [`explain()`]) needs no server: `vouchsafe admit`, `explain` and `dev`
 //! call it directly. Around it: an HTTPS server ([`server`]), Grants from a folder or a Kubernetes watch ([`grants`]).
 //! It holds no right but that watch and calls nothing else.
 //! Out of scope: what Grants allow (policies), what happens in the pod (sidecar), certificates (controller).

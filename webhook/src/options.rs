@@ -48,7 +48,7 @@ pub struct Options {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server that sidecars read from")]
 pub struct ServerOptions {
-    /// Its address, as pods reach it: https://vouchsafe-broker.vouchsafe.svc:8200. Plain HTTP is refused.
+    /// Its address, as pods reach it: <https://vouchsafe-broker.vouchsafe.svc:8200>. Plain HTTP is refused.
     #[arg(long, env = "VOUCHSAFE_SERVER_ADDRESS", value_name = "https://HOST:PORT")]
     pub server_address: ServerAddress,
 

@@ -1,6 +1,6 @@
 //! `Parts`: everything that injection adds to a pod, as JSON, in one place.
 //!
-//! Both directions use it: [`crate::inject`] turns it into a patch, [`crate::same`] compares it with a pod that was
+//! Both directions use it: [`crate::inject()`] turns it into a patch, [`crate::same`] compares it with a pod that was
 //! injected already. Everything is spelt canonically (no field with a default value), so that what an API server stores and
 //! hands to the next webhook still covers it. Meets Pod Security "restricted" by itself, whatever the pod does.
 //! Out of scope: where containers stand ([`crate::place`]), how much they may use ([`crate::resources`]).

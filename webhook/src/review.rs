@@ -6,7 +6,7 @@
 //!             "subResource":"","name":"…","namespace":"…","operation":"CREATE","dryRun":false,"object":{…}}}
 //! ```
 //! Fields that we do not use pass unread: API servers add some with every release.
-//! Out of scope: what the object is and whether it is ours ([`crate::admit`]).
+//! Out of scope: what the object is and whether it is ours ([`crate::admit()`]).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The HTTP face: routes, methods and content types. Decisions are made by [`crate::admit`] and [`crate::warn`].
+//! The HTTP face: routes, methods and content types. Decisions are made by [`crate::admit()`] and [`crate::warn()`].
 //!
 //! | request | answer |
 //! |---|---|

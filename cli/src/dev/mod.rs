@@ -47,6 +47,7 @@ pub(crate) async fn run(arguments: Dev, style: Style) -> Result<ExitCode> {
 
     let servers = Servers::start(&state, &arguments, &grants, &lifecycle).await?;
     report.servers(&servers, &state, &grants);
+    report.system();
     let setup = setup::prepare(&servers.vault, &servers.root_token, &grants, &issuer).await?;
     report.setup(&setup);
     state.announce(&servers.announcement(&state))?;

@@ -72,9 +72,11 @@ fn from_manifest(manifest: Manifest) -> Result<Pod> {
     };
     let owner_name = manifest.name.clone();
     let name = match manifest.kind.as_str() {
+        // A generateName, as the API server completes it.
+        "Pod" if owner_name.ends_with('-') => format!("{owner_name}{}", suffix(&owner_name)),
         "Pod" => owner_name.clone(),
         "StatefulSet" => format!("{owner_name}-0"),
-        _ => format!("{owner_name}-{}", stable_uid(&owner_name).get(..5).unwrap_or("dev00")),
+        _ => format!("{owner_name}-{}", suffix(&owner_name)),
     };
     let mut object = json!({
         "apiVersion": "v1",
@@ -122,6 +124,11 @@ pub(crate) fn review(pod: &Pod) -> Value {
             "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
         },
     })
+}
+
+/// Five characters, always the same for the same owner, so that paths stay the same from run to run.
+fn suffix(owner: &str) -> String {
+    stable_uid(owner).chars().take(5).collect()
 }
 
 fn random_uid() -> String {

@@ -57,6 +57,17 @@ impl Report {
         ));
     }
 
+    /// What this system lacks.
+    pub(crate) fn system(&self) {
+        if !cfg!(target_os = "linux") {
+            self.say(format!(
+                "  {} this is no Linux: pods' files lie on disk instead of in memory, reload signals are not checked against the \
+                 app's handlers, and changed files are noticed after seconds",
+                self.style.warn("note")
+            ));
+        }
+    }
+
     pub(crate) fn setup(&self, setup: &Setup) {
         self.say(format!("  Vault    {} applied", count(setup.roles, "policy and role")));
         if !setup.filled.is_empty() {
@@ -172,10 +183,13 @@ impl Report {
         }
         let running =
             self.pods.iter().filter(|pod| pod.get("outcome").and_then(Value::as_str) == Some("running")).count();
+        let idle =
+            self.pods.iter().filter(|pod| pod.get("outcome").and_then(Value::as_str) == Some("untouched")).count();
+        let idle = if idle == 0 { String::new() } else { format!("{} asked for nothing, ", count(idle, "pod")) };
         let told = if self.failures == 0 { self.style.good("done") } else { self.style.bad("done with failures") };
         self.say("");
         self.say(format!(
-            "{told}: {} of {} running with their secrets, {} changed, in {:.1} s",
+            "{told}: {} of {} running with their secrets, {idle}{} changed, in {:.1} s",
             running,
             count(self.pods.len(), "pod"),
             count(self.changes.len(), "secret"),

@@ -1,25 +1,28 @@
 //! `FolderWatch`: notices changes in a folder.
 //!
 //! The folder is watched, not its files: kubelet swaps the link `..data`, and a watch on a file would see its end once and
-//! then nothing. Every minute the watch speaks up in any case: inotify can be exhausted on a node, or a folder replaced.
+//! then nothing. Every minute the watch speaks up in any case: inotify can be exhausted on a node, or a folder replaced. Where the system
+//! has no inotify, it speaks up every few seconds instead.
 //! Out of scope: what changed. Callers read again and compare contents.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+#[cfg(target_os = "linux")]
+mod events;
+#[cfg(not(target_os = "linux"))]
+#[path = "watch/no_events.rs"]
+mod events;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use tokio::time::{Instant, sleep_until};
+
+use self::events::{BELT, Source, events, subscribe};
 
 /// Notices changes in a folder.
 pub struct FolderWatch {
     folder: PathBuf,
     /// Absent where the system has no watch left, or the folder is gone: then only the belt works.
-    events: Option<AsyncFd<OwnedFd>>,
+    events: Option<Source>,
     belt: Instant,
 }
 
@@ -57,60 +60,11 @@ impl FolderWatch {
     }
 }
 
-/// Waits for events, takes all that are there, and tells whether the watch itself has ended.
-async fn events(source: Option<&AsyncFd<OwnedFd>>) -> bool {
-    let Some(source) = source else { return std::future::pending().await };
-    loop {
-        let Ok(mut ready) = source.readable().await else { return true };
-        let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
-        let mut reader = inotify::Reader::new(source.get_ref(), &mut buffer);
-        let (mut any, mut gone) = (false, false);
-        loop {
-            match reader.next() {
-                Ok(event) => {
-                    any = true;
-                    gone |= event.events().intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF);
-                }
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return true,
-            }
-        }
-        ready.clear_ready();
-        if any {
-            return gone;
-        }
-    }
-}
-
-fn subscribe(folder: &Path) -> io::Result<AsyncFd<OwnedFd>> {
-    let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    let what = WatchFlags::CLOSE_WRITE
-        | WatchFlags::CREATE
-        | WatchFlags::DELETE
-        | WatchFlags::MOVED_FROM
-        | WatchFlags::MOVED_TO
-        | WatchFlags::DELETE_SELF
-        | WatchFlags::MOVE_SELF
-        | WatchFlags::ONLYDIR;
-    inotify::add_watch(&descriptor, folder, what)?;
-    register(descriptor)
-}
-
-#[expect(deprecated, reason = "its successor is unsafe for types that may swap descriptors; an OwnedFd cannot")]
-fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
-}
-
-/// How long a change can stay unnoticed where events fail.
-const BELT: Duration = Duration::from_secs(60);
-/// Room for at least ten events with names of 255 bytes.
-const EVENT_BYTES: usize = 4096;
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use super::*;
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::objects;
 use super::outcome::{Failure, Outcome, ensure};
 use super::process::until;
@@ -30,10 +32,12 @@ pub(super) fn a_write_is_found_by_polling(world: &mut World) -> Outcome<String> 
     world.keep_log("direct", "direct")?;
     let revoked = |world: &World| -> Outcome<usize> {
         let audit = fs::read_to_string(world.bao_folder().join("audit.log"))?;
-        let is_revocation = |line: &&str| {
-            line.contains("\"path\":\"auth/token/revoke-self\"") && line.contains("\"type\":\"response\"")
+        let records = audit.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is_revocation = |record: &Value| {
+            let path = &record["request"]["path"];
+            record["type"] == "response" && path == "auth/token/revoke-self" && record["error"].is_null()
         };
-        Ok(audit.lines().filter(is_revocation).count())
+        Ok(records.filter(is_revocation).count())
     };
     let before = revoked(world)?;
     world.cluster.kubectl(&["-n", "direct", "delete", "pod", "direct", "--wait=false"])?;

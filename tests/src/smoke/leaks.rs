@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::cluster::sidecar_of;
 use super::outcome::{Outcome, ensure};
+use super::process::{QUICK, run};
 use super::world::World;
 
 /// Searches everything that the run has left for the canaries: logs at trace level, the API server's audit log with
@@ -21,6 +23,11 @@ pub(super) fn no_value_is_anywhere_else(world: &mut World) -> Outcome<String> {
         let log = world.cluster.log(namespace, pod, "vouchsafe-sidecar")?;
         ensure(!log.is_empty(), || format!("the sidecar of {pod} has logged nothing"))?;
     }
+    let environment = fs::read(format!("/proc/{sidecar}/environ"))?;
+    let is_loud = environment.split(|byte| *byte == 0).any(|entry| entry == b"VOUCHSAFE_LOG=trace");
+    ensure(is_loud && world.program_log("broker").contains("\"level\":\"debug\""), || {
+        "the logs are not at trace level".to_owned()
+    })?;
     let kinds = "pods,events,deployments,replicasets,jobs,configmaps,secrets,serviceaccounts,mutatingwebhookconfigurations,grants";
     let objects = world.cluster.kubectl(&["get", kinds, "-A", "-o", "yaml"])?;
     fs::write(world.path("log/objects.yaml"), objects)?;
@@ -53,6 +60,15 @@ fn size(path: &Path) -> u64 {
 }
 
 impl World {
+    /// Copies all logs, for the person who looks into a run.
+    pub(super) fn keep_logs(&self, folder: &Path) -> Outcome {
+        fs::create_dir_all(folder)?;
+        let mut copy = Command::new("cp");
+        copy.arg("-r").args([self.path("log"), self.path("broker/audit")]);
+        copy.args([self.cluster.work.join("log"), self.cluster.work.join("pods")].map(|from| from.join(".")));
+        run(copy.arg(folder), "", QUICK)?.good("cp").map(drop)
+    }
+
     /// Keeps a sidecar's log whose pod is about to go.
     pub(super) fn keep_log(&self, namespace: &str, pod: &str) -> Outcome {
         let log = self.cluster.log(namespace, pod, "vouchsafe-sidecar")?;

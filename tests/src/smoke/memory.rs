@@ -22,7 +22,7 @@ pub(super) const VERB: &str = "--memory";
 pub(super) fn measure(repository: &Path, target: &Path, arguments: &[String]) -> Outcome<ExitCode> {
     let limit: u64 =
         arguments.first().and_then(|text| text.parse().ok()).ok_or_else(|| Failure("say a limit in KiB".to_owned()))?;
-    let programs = Programs::find(target)?;
+    let programs = Programs::find(target, false)?;
     let folder = tempfile::Builder::new().prefix("vouchsafe-memory-").tempdir()?;
     let place = Bench { repository: repository.to_path_buf(), folder: folder.path().to_path_buf() };
     let (_broker, api, address) = place.broker(&programs)?;

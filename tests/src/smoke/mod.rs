@@ -1,6 +1,6 @@
 //! The smoke suite: the main job on one real Kubernetes node, with broker, store, webhook and sidecar as they are shipped.
 //!
-//! A node of `tests/real` is set up once ([`world`]), then scenarios run one after the other; each says in a sentence what
+//! A node of `tests/real` is set up once (`world`), then scenarios run one after the other; each says in a sentence what
 //! must hold, waits in bounds, and prints what helps when it does not hold. Out of scope: single crates, load.
 
 #![expect(clippy::indexing_slicing, reason = "looking into a JSON value gives null where nothing is, never a panic")]
@@ -65,6 +65,11 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         sentence: "a refusal names annotation, value and fix",
         run: refusals::a_refusal_names_annotation_value_and_fix,
+        pod: ("apps", ""),
+    },
+    Scenario {
+        sentence: "kubectl apply warns of a workload whose pods would be refused",
+        run: refusals::a_workload_is_warned_about,
         pod: ("apps", ""),
     },
     Scenario {
@@ -146,7 +151,7 @@ fn target(repository: &Path) -> PathBuf {
 
 fn scenarios(repository: &Path, words: &[String]) -> Outcome<ExitCode> {
     let began = Instant::now();
-    let programs = Programs::find(&target(repository))?;
+    let programs = Programs::find(&target(repository), true)?;
     let Some(mut world) = World::build(repository, programs)? else { return Ok(ExitCode::from(UNAVAILABLE)) };
     println!("set up    {:>6.1} s", began.elapsed().as_secs_f64());
     let wanted =
@@ -180,6 +185,9 @@ fn scenarios(repository: &Path, words: &[String]) -> Outcome<ExitCode> {
     if let Some(Err(failure)) = world.broker.as_mut().map(process::Daemon::terminate) {
         failed += 1;
         println!("FAIL                broker: {failure}");
+    }
+    if let Some(folder) = std::env::var_os("VOUCHSAFE_SMOKE_LOGS") {
+        world.keep_logs(Path::new(&folder))?;
     }
     println!("{passed} passed, {failed} failed in {:.0} s", began.elapsed().as_secs_f64());
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

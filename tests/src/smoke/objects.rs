@@ -116,6 +116,23 @@ pub(super) fn webhook_configuration(name: &str, port: u16, namespace: &str, ca: 
     })
 }
 
+/// The configuration that shows workloads of a namespace to the webhook at `port`, for warnings only.
+pub(super) fn warning_configuration(namespace: &str, port: u16, ca: &str) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "vouchsafe-warnings"},
+        "webhooks": [{
+            "name": "warnings.vouchsafe.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Ignore",
+            "clientConfig": {"url": format!("https://{ADDRESS}:{port}/warn"), "caBundle": base64(ca.as_bytes())},
+            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        }],
+    })
+}
+
 /// A kubeconfig that presents a token.
 pub(super) fn kubeconfig(ca_file: &str, token: &str) -> Value {
     json!({

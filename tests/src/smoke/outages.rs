@@ -95,12 +95,14 @@ pub(super) fn running_pods_keep_their_files_while_the_store_is_sealed(world: &mu
 /// Broker and store are killed between writes: every answered write is there, and the audit log stays whole.
 pub(super) fn every_answered_write_survives_a_kill(world: &mut World) -> Outcome<String> {
     let mut total = 0;
+    let mut all = Vec::new();
     for round in 0..KILLS {
         let path = format!("secret/durable/{round}");
         let answered = writes_until_killed(world, &path)?;
         world.start_broker()?;
         total += answered.len();
         for (version, value) in &answered {
+            all.push((path.replacen("secret/", "secret/data/", 1), *version));
             let rest = path.trim_start_matches("secret/");
             let read = format!("/v1/secret/data/{rest}?version={version}");
             let body = world.api.good("GET", &read, None)?;
@@ -108,6 +110,19 @@ pub(super) fn every_answered_write_survives_a_kill(world: &mut World) -> Outcome
                 format!("version {version} of {path} is not what was answered")
             })?;
         }
+    }
+    let records = world.records()?;
+    for (path, version) in &all {
+        let has_record = records.iter().any(|record| {
+            let is_outcome = record["phase"] == "outcome" && record["decision"] == "allowed";
+            is_outcome
+                && record["operation"] == "write"
+                && record["path"] == path.as_str()
+                && record["version"] == *version
+        });
+        ensure(has_record, || {
+            format!("version {version} of {path} was answered, and the audit log knows nothing of it")
+        })?;
     }
     ensure(total >= LEAST_WRITES, || format!("only {total} writes were answered"))?;
     let mut verify = Command::new(&world.programs.cli);

@@ -146,9 +146,18 @@ impl Place {
 
     /// A command there.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let Some((netns, work)) = &self.node else { return Command::new(program) };
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", netns.display())).arg(program).env("VOUCHSAFE_GUEST_OF", work);
+        let mut command = match &self.node {
+            None => Command::new(program),
+            Some((netns, work)) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", netns.display())).arg(program).env("VOUCHSAFE_GUEST_OF", work);
+                command
+            }
+        };
+        // No proxy of this machine knows the node's addresses.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(name);
+        }
         command
     }
 }

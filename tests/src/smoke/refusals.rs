@@ -2,6 +2,7 @@
 
 use super::objects;
 use super::outcome::{Failure, Outcome, ensure};
+use super::process::{QUICK, until};
 use super::starts::START;
 use super::world::{WEBHOOKS, World};
 
@@ -16,6 +17,26 @@ pub(super) fn a_refusal_names_annotation_value_and_fix(world: &mut World) -> Out
     let line = answer.err.lines().find(|line| line.contains("wbe")).unwrap_or_default();
     let from = line.find("denied the request").unwrap_or_default();
     Ok(line.get(from..).unwrap_or_default().trim().to_owned())
+}
+
+/// A Deployment whose pods would be refused is accepted, and `kubectl apply` says at once what will go wrong.
+pub(super) fn a_workload_is_warned_about(world: &mut World) -> Outcome<String> {
+    let ca = std::fs::read_to_string(world.path("pki/ca.crt"))?;
+    world.cluster.apply(&[objects::warning_configuration("apps", WEBHOOKS[0].port, &ca)])?;
+    let mut deployment = objects::deployment("apps", "web", &["sleep"]);
+    deployment["metadata"]["name"] = "warned".into();
+    deployment["spec"]["template"]["metadata"]["annotations"][objects::ANNOTATION] = "wbe".into();
+    let answer = until("kubectl apply warns", QUICK, || {
+        let input = deployment.to_string();
+        let answer = world.cluster.try_kubectl(&["apply", "--dry-run=server", "-f", "-"], &input)?;
+        ensure(answer.err.contains("Warning: "), || format!("no warning: {}{}", answer.out, answer.err))?;
+        Ok(answer)
+    })?;
+    ensure(answer.ok, || format!("the Deployment was refused: {}", answer.err))?;
+    for wanted in [objects::ANNOTATION, "wbe", "does not exist", "web"] {
+        ensure(answer.err.contains(wanted), || format!("the warning lacks '{wanted}': {}", answer.err))?;
+    }
+    Ok(answer.err.trim().to_owned())
 }
 
 /// With the webhook's process gone, pods that ask for nothing start, and pods that ask are refused with its name.

@@ -17,6 +17,8 @@ pub(super) fn no_app_starts_bare_when_the_kubelet_is_killed(world: &mut World) -
     world.kill_broker();
     let kubelet: u32 = world.cluster.script(&["pid", "kubelet"])?.trim().parse().unwrap_or_default();
     ensure(kubelet > 1, || "the kubelet does not run".to_owned())?;
+    let strict = objects::pod("strict", "gate-init", "called", &objects::restricted_spec("called", &["/app", "sleep"]));
+    world.cluster.apply(&[strict])?;
     for wave in WAVES {
         let (first, end) = (wave.start - 1, wave.end - 1);
         let pods = wave
@@ -43,9 +45,14 @@ pub(super) fn no_app_starts_bare_when_the_kubelet_is_killed(world: &mut World) -
         let started = !pod.container("app")["state"]["running"].is_null() || pod.restarts("app") > 0;
         ensure(!started, || format!("the app of {name} runs though the broker is down: {}", pod.state()))?;
     }
+    let strict = world.cluster.pod("strict", "gate-init")?;
+    let started = !strict.container("app")["state"]["running"].is_null();
+    ensure(!started, || format!("the app behind the strict gate runs though the broker is down: {}", strict.state()))?;
     world.start_broker()?;
     let back = uptime();
     let mut waited: f64 = 0.0;
+    world.cluster.await_ready("strict", "gate-init", RECOVERY)?;
+    world.started_with_files("strict", "gate-init", "secret/strict/called")?;
     for name in &names {
         world.cluster.await_ready("apps", name, RECOVERY)?;
         waited = waited.max(world.started_with_files("apps", name, "secret/apps/gate")? - back);
