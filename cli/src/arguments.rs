@@ -284,9 +284,15 @@ pub(crate) enum AuditVerb {
         /// Folder of the audit log
         #[arg(value_name = "DIR", default_value = ".vouchsafe/audit")]
         folder: PathBuf,
-        /// Only records of this Vault path (prefix)
+        /// Only records of this Vault path and what lies below it, as in a Grant: secret/argocd
         #[arg(long)]
         path: Option<String>,
+        /// Only records from this time on, as in 2026-08-01T10:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only records before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
         /// Only records of this Kubernetes namespace
         #[arg(long)]
         namespace: Option<String>,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use vouchsafe_broker::audit::query::{Filter, query_folder};
 use vouchsafe_broker::audit::verify::verify_folder;
@@ -18,9 +18,14 @@ use crate::output::{Style, line, note};
 pub(crate) fn run(verb: &AuditVerb, style: Style) -> Result<ExitCode> {
     match verb {
         AuditVerb::Verify { folder, output } => verify(folder, *output, style),
-        AuditVerb::Query { folder, path, namespace, pod, last, output } => {
-            let filter =
-                Filter { path: path.clone(), namespace: namespace.clone(), pod: pod.clone(), ..Filter::default() };
+        AuditVerb::Query { folder, path, since, until, namespace, pod, last, output } => {
+            let filter = Filter {
+                path: path.clone(),
+                pod: pod.clone(),
+                namespace: namespace.clone(),
+                since: since.clone(),
+                until: until.clone(),
+            };
             query(folder, filter, *last, *output)
         }
     }
@@ -128,7 +133,11 @@ fn word(decision: Decision) -> &'static str {
 
 fn exists(folder: &Path) -> Result<&Path> {
     if !folder.is_dir() {
-        bail!("there is no audit log in {}; name its folder, or run `vouchsafe dev` first", folder.display());
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(anyhow::Error::new(missing).context(format!(
+            "there is no audit log in {}; name its folder, or run `vouchsafe dev` first",
+            folder.display()
+        )));
     }
     Ok(folder)
 }

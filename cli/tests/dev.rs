@@ -115,6 +115,10 @@ fn one_round_works_twice_in_a_row_and_keeps_its_state() {
     }
     let verified = vouchsafe(&["audit", "verify", &format!("{state}/audit")]).output().unwrap();
     assert!(verified.status.success(), "{}", text(&verified));
+    let asked = ["audit", "query", &format!("{state}/audit"), "--path", "secret/grafana"].map(str::to_owned);
+    let found = vouchsafe(&asked.each_ref().map(String::as_str)).output().unwrap();
+    assert!(text(&found).contains("read secret/data/grafana/github-oauth"), "{}", text(&found));
+    assert!(!text(&found).contains("clickhouse"), "{}", text(&found));
 }
 
 #[test]

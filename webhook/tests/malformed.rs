@@ -251,7 +251,7 @@ fn wrong_annotations_are_refused_with_their_name_their_value_and_a_way_out() {
         ("B48", files, file("{name: x, secret: db, key: url, containers: [wbe]}"), &["wbe", "web"]),
         ("B50 template", files, file("{name: x, template: \"{{ with secret\"}"), &["vouchsafe.dev/files[0].template"]),
         ("key", files, file("{name: x, secret: db, key: nope}"), &["nope"]),
-        ("secret", files, file("{name: x, secret: bd, key: url}"), &["has no secret \"bd\"; there are db"]),
+        ("secret", files, file("{name: x, secret: bd, key: url}"), &["has no secret \"bd\"; did you mean db?"]),
         ("unknown field", files, file("{name: x, secrte: db, key: url}"), &["secrte", "secret"]),
         ("yaml", files, json!("- [}"), &["vouchsafe.dev/files: line 1, column"]),
         ("alias", files, json!("- &a {name: x}\n- *a"), &["vouchsafe.dev/files"]),

@@ -11,7 +11,7 @@ use super::file_names;
 /// Which records are wanted. Empty fields want all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// A path, or with a trailing `/` everything below it.
+    /// A path and everything below it, as the API has it (`secret/data/argocd`) or as Grants write it (`secret/argocd`).
     pub path: Option<String>,
     /// Name or UID of a pod.
     pub pod: Option<String>,
@@ -42,7 +42,7 @@ impl Filter {
         let entry = &record.entry;
         let workload = entry.workload.as_ref();
         let is_path = |wanted: &String| {
-            entry.path == *wanted || (wanted.ends_with('/') && entry.path.starts_with(wanted.as_str()))
+            is_below(&entry.path, wanted) || without_kv_word(&entry.path).is_some_and(|path| is_below(&path, wanted))
         };
         let is_pod = |wanted: &String| {
             workload.is_some_and(|workload| {
@@ -58,6 +58,21 @@ impl Filter {
             && self.until.as_ref().is_none_or(|until| record.time < *until)
     }
 }
+
+/// Whether `path` is `folder` or lies below it; a slash at the end of `folder` makes no difference.
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `secret/argocd/x` for `secret/data/argocd/x`.
+fn without_kv_word(path: &str) -> Option<String> {
+    let (mount, rest) = path.split_once('/')?;
+    let (word, rest) = rest.split_once('/')?;
+    KV_WORDS.contains(&word).then(|| format!("{mount}/{rest}"))
+}
+
+/// What KV v2 puts between mount and path.
+const KV_WORDS: [&str; 6] = ["data", "metadata", "delete", "undelete", "destroy", "subkeys"];
 
 /// Gives every wanted record of a folder's log to `found`, oldest first, until it returns `false`.
 pub fn query_folder(folder: &Path, filter: &Filter, mut found: impl FnMut(Record) -> bool) -> io::Result<()> {
@@ -103,8 +118,14 @@ mod tests {
         };
         assert!(filter(|_| ()));
         assert!(filter(|f| f.path = Some("secret/data/a/b".to_owned())));
-        assert!(filter(|f| f.path = Some("secret/data/a/".to_owned())));
-        assert!(!filter(|f| f.path = Some("secret/data/a".to_owned())));
+        for path in ["secret/data/a/", "secret/data/a", "secret", "secret/a", "secret/a/b"] {
+            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+            assert!(filter.matches(&record()), "{path}");
+        }
+        for path in ["secret/data/a/bb", "secret/data/a/b/c", "sec", "secret/b"] {
+            let filter = Filter { path: Some(path.to_owned()), ..Filter::default() };
+            assert!(!filter.matches(&record()), "{path}");
+        }
         assert!(filter(|f| f.pod = Some("dex-1".to_owned())) && filter(|f| f.pod = Some("uid-1".to_owned())));
         assert!(!filter(|f| f.pod = Some("dex".to_owned())));
         assert!(filter(|f| f.namespace = Some("argocd".to_owned())));

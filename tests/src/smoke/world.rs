@@ -77,8 +77,8 @@ impl World {
     /// Sets everything up; `None` where this machine cannot run a node.
     pub(super) fn build(repository: &Path, programs: Programs) -> Outcome<Option<Self>> {
         let folder = tempfile::Builder::new().prefix("vouchsafe-smoke-").tempdir()?;
-        images(repository, folder.path(), &programs)?;
         let Some(cluster) = Cluster::up(repository)? else { return Ok(None) };
+        images(repository, folder.path(), &programs)?;
         let nobody = Api::new(&cluster.place, "https://localhost", Path::new("/dev/null"), "");
         let bao = Api::new(&cluster.place, "https://localhost", Path::new("/dev/null"), "");
         let mut world = Self {
