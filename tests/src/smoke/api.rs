@@ -61,12 +61,13 @@ impl Api {
         }
     }
 
-    /// Writes a KV v2 secret: its new version, and when the answer had come.
+    /// Writes a KV v2 secret: its new version, and when the request was sent.
     pub(super) fn write(&self, path: &str, values: &Value) -> Outcome<(u64, f64)> {
         let (mount, rest) = path.split_once('/').unwrap_or((path, ""));
         let body = json!({"data": values});
-        let answer = self.good("POST", &format!("/v1/{mount}/data/{rest}"), Some(&body))?;
+        // Before, not after: curl's own end would hide a part of the delay that is measured from here.
         let at = uptime();
+        let answer = self.good("POST", &format!("/v1/{mount}/data/{rest}"), Some(&body))?;
         let version = answer["data"]["version"].as_u64().unwrap_or_default();
         ensure(version > 0, || format!("write of {path}: the answer names no version"))?;
         Ok((version, at))

@@ -47,10 +47,12 @@ pub(super) fn measure(repository: &Path, target: &Path, arguments: &[String]) ->
     let files = fs::read_dir(place.root().join("vouchsafe/internal/volumes/0"))?.filter_map(Result::ok);
     let files = files.filter(|entry| !entry.file_name().to_string_lossy().starts_with("..")).count();
     ensure(files == SECRETS, || format!("{files} files instead of {SECRETS}"))?;
+    let fits = last.max(first) <= limit;
+    let verdict = if fits { "ok   " } else { "FAIL " };
     println!(
-        "{last} KiB resident with {SECRETS} secrets after {ROUNDS} rounds of changes, {first} KiB after the first files"
+        "{verdict} memory: {last} KiB with {SECRETS} secrets after {ROUNDS} rounds of changes, the limit is {limit}"
     );
-    Ok(if last.max(first) <= limit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Where everything of the gate lies.

@@ -52,7 +52,7 @@ pub(super) fn a_write_reaches_the_file(world: &mut World) -> Outcome<String> {
     delays.sort_by(f64::total_cmp);
     let median = delays.get(WRITES / 2).copied().unwrap_or(f64::MAX);
     ensure(median < PUSHED_SECONDS, || format!("delays in seconds: {delays:.2?}"))?;
-    Ok(format!("seconds from the write's answer to the app: {delays:.2?}"))
+    Ok(format!("seconds from the write's beginning to the app: {delays:.2?}"))
 }
 
 /// In a namespace that enforces Pod Security restricted, with the strict gate: the app is told of a change by signal.
@@ -128,7 +128,7 @@ pub(super) fn grants_of_the_cluster_are_watched(world: &mut World) -> Outcome<St
 pub(super) const START: Duration = Duration::from_secs(60);
 /// Bound of the wait for a pushed change; what is demanded is [`PUSHED_SECONDS`].
 const PUSH: Duration = Duration::from_secs(20);
-/// From the answer of a write to the app's notice, which takes the app up to 0.1 s by itself.
+/// From the beginning of a write to the app's notice, which takes the app up to 0.1 s by itself.
 const PUSHED_SECONDS: f64 = 1.0;
 /// Longer than the least time between two watches of one sidecar.
 const PACE: Duration = Duration::from_millis(1200);

@@ -310,7 +310,7 @@ impl World {
         Ok(())
     }
 
-    /// Writes new values to a path of the broker; gives the version and when the answer had come.
+    /// Writes new values to a path of the broker; gives the version and when the request was sent.
     pub(super) fn change(&mut self, path: &str) -> Outcome<(u64, f64)> {
         self.change_in(path, false)
     }
