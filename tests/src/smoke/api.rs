@@ -12,7 +12,7 @@ use super::outcome::{Outcome, because, ensure};
 use super::process::{Place, run, uptime};
 
 /// A server and who asks it.
-pub(super) struct Api {
+pub(crate) struct Api {
     place: Place,
     address: String,
     ca: PathBuf,
@@ -20,19 +20,19 @@ pub(super) struct Api {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 impl Api {
     /// A server at `address` (`https://HOST:PORT`), asked with `token`.
-    pub(super) fn new(place: &Place, address: &str, ca: &Path, token: &str) -> Self {
+    pub(crate) fn new(place: &Place, address: &str, ca: &Path, token: &str) -> Self {
         Self { place: place.clone(), address: address.to_owned(), ca: ca.to_path_buf(), token: token.to_owned() }
     }
 
     /// One request.
-    pub(super) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Answer> {
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Answer> {
         let mut config = format!(
             "silent\nshow-error\nmax-time = {SECONDS}\nrequest = {method}\ncacert = {}\nurl = {}\nwrite-out = \"\\n%{{http_code}}\"\n",
             quoted(&self.ca.display().to_string()),
@@ -53,7 +53,7 @@ impl Api {
     }
 
     /// One request that must be answered with 200 or 204.
-    pub(super) fn good(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Value> {
+    pub(crate) fn good(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Value> {
         let answer = self.request(method, path, body)?;
         match answer.status {
             200 | 204 => Ok(answer.body),
@@ -62,7 +62,7 @@ impl Api {
     }
 
     /// Writes a KV v2 secret: its new version, and when the request was sent.
-    pub(super) fn write(&self, path: &str, values: &Value) -> Outcome<(u64, f64)> {
+    pub(crate) fn write(&self, path: &str, values: &Value) -> Outcome<(u64, f64)> {
         let (mount, rest) = path.split_once('/').unwrap_or((path, ""));
         let body = json!({"data": values});
         // Before, not after: curl's own end would hide a part of the delay that is measured from here.
@@ -74,7 +74,7 @@ impl Api {
     }
 
     /// Writes policies and roles of compiled Grants, and mounts what they need.
-    pub(super) fn apply(&self, compiled: &[vouchsafe_policies::Compiled]) -> Outcome {
+    pub(crate) fn apply(&self, compiled: &[vouchsafe_policies::Compiled]) -> Outcome {
         for one in compiled {
             let policy = json!({"policy": one.to_json()});
             self.good("POST", &format!("/v1/sys/policies/acl/{}", one.name), Some(&policy))?;
@@ -86,7 +86,7 @@ impl Api {
     }
 
     /// Mounts `secret/` as KV v2 and `auth/kubernetes/` where they are missing.
-    pub(super) fn mount(&self) -> Outcome {
+    pub(crate) fn mount(&self) -> Outcome {
         let mounts = self.good("GET", "/v1/sys/mounts", None)?;
         if mounts["data"]["secret/"].is_null() {
             let body = json!({"type": "kv", "options": {"version": "2"}});

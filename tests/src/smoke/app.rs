@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 /// One block of its log: what it saw at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// `start` or `change`.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Seconds of uptime.
-    pub(super) at: f64,
+    pub(crate) at: f64,
     /// SHA-256 by file name below the app's folder.
-    pub(super) files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
     /// Permission bits by file name.
-    pub(super) modes: BTreeMap<String, String>,
+    pub(crate) modes: BTreeMap<String, String>,
     /// Whether its end was written.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// Splits a log into blocks; other lines are passed over.
-pub(super) fn blocks(log: &str) -> Vec<Block> {
+pub(crate) fn blocks(log: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for line in log.lines() {
         let words: Vec<&str> = line.split(' ').collect();

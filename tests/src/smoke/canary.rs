@@ -13,24 +13,24 @@ use super::outcome::{Outcome, because, ensure};
 use super::process::run;
 
 /// Makes canaries and knows what they look like in other spellings.
-pub(super) struct Canaries {
+pub(crate) struct Canaries {
     /// What every canary of this run begins with; random itself.
     mark: String,
 }
 
 impl Canaries {
     /// A family of canaries with a random beginning.
-    pub(super) fn new() -> Outcome<Self> {
+    pub(crate) fn new() -> Outcome<Self> {
         Ok(Self { mark: format!("Kanarie{}", random_text()?) })
     }
 
     /// The next one.
-    pub(super) fn next(&self) -> Outcome<String> {
+    pub(crate) fn next(&self) -> Outcome<String> {
         Ok(format!("{}{}", self.mark, random_text()?))
     }
 
     /// Every spelling that is sought.
-    pub(super) fn spellings(&self) -> Vec<String> {
+    pub(crate) fn spellings(&self) -> Vec<String> {
         let bytes = self.mark.as_bytes();
         let hex = hex(bytes);
         let mut all = vec![self.mark.clone(), hex.to_uppercase(), hex];
@@ -39,13 +39,13 @@ impl Canaries {
     }
 
     /// Whether `bytes` hold a canary in any spelling.
-    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         let contains = |spelling: &String| bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes());
         self.spellings().iter().any(contains)
     }
 
     /// Files below these folders that hold a canary. A file that vanishes meanwhile is no fault.
-    pub(super) fn files_with(&self, folders: &[&Path]) -> Outcome<Vec<String>> {
+    pub(crate) fn files_with(&self, folders: &[&Path]) -> Outcome<Vec<String>> {
         let mut grep = Command::new("grep");
         grep.args(["-rlaF", "-f", "-"]).args(folders).env("LC_ALL", "C");
         let finished = run(&mut grep, &(self.spellings().join("\n") + "\n"), SEARCH)?;
@@ -53,7 +53,7 @@ impl Canaries {
     }
 
     /// Processes of this machine whose command line or environment holds a canary.
-    pub(super) fn processes_with(&self) -> Outcome<(usize, Vec<String>)> {
+    pub(crate) fn processes_with(&self) -> Outcome<(usize, Vec<String>)> {
         let mut found = Vec::new();
         let mut seen = 0;
         for entry in fs::read_dir("/proc")?.filter_map(Result::ok) {
@@ -92,7 +92,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The characters of base64 that depend on `bytes` alone when `shift` other bytes stand before them.
-pub(super) fn base64_inside(bytes: &[u8], shift: usize) -> String {
+pub(crate) fn base64_inside(bytes: &[u8], shift: usize) -> String {
     let mut padded = vec![0; shift];
     padded.extend_from_slice(bytes);
     let whole = base64(&padded);
@@ -103,7 +103,7 @@ pub(super) fn base64_inside(bytes: &[u8], shift: usize) -> String {
 }
 
 /// Standard base64 with padding.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());

@@ -15,33 +15,33 @@ use super::outcome::{Failure, Outcome, because, ensure};
 use super::process::{Finished, Place, QUICK, run, until};
 
 /// Address of the node's processes, as pods and the API server reach them.
-pub(super) const ADDRESS: &str = "10.244.0.1";
+pub(crate) const ADDRESS: &str = "10.244.0.1";
 /// Name of the suite's cluster.
-pub(super) const NAME: &str = "smoke";
+pub(crate) const NAME: &str = "smoke";
 
 /// A node that is up.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     script: PathBuf,
     /// What the node's components write.
-    pub(super) work: PathBuf,
+    pub(crate) work: PathBuf,
     /// The node's network.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     kubeconfig: PathBuf,
     path: String,
 }
 
 /// A process of a container on the node.
-pub(super) struct Running {
-    pub(super) process: u32,
+pub(crate) struct Running {
+    pub(crate) process: u32,
     /// Value of `VOUCHSAFE_POD_NAME`.
-    pub(super) pod: String,
+    pub(crate) pod: String,
     /// When it was started, on the clock of [`super::process::uptime`].
-    pub(super) started: f64,
+    pub(crate) started: f64,
 }
 
 impl Cluster {
     /// Starts the node; `None` where this machine cannot run one (exit code 69 of the script).
-    pub(super) fn up(repository: &Path) -> Outcome<Option<Self>> {
+    pub(crate) fn up(repository: &Path) -> Outcome<Option<Self>> {
         let script = repository.join("tests/real/cluster.sh");
         let mut up = Command::new(&script);
         let status =
@@ -72,47 +72,47 @@ impl Cluster {
     }
 
     /// A verb of the script.
-    pub(super) fn script(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(crate) fn script(&self, arguments: &[&str]) -> Outcome<String> {
         let mut command = Command::new(&self.script);
         let finished = run(command.args(arguments).env("VOUCHSAFE_CLUSTER", NAME), "", SCRIPT)?;
         finished.good(&format!("cluster.sh {}", arguments.join(" ")))
     }
 
     /// kubectl as administrator, whatever comes of it.
-    pub(super) fn try_kubectl(&self, arguments: &[&str], input: &str) -> Outcome<Finished> {
+    pub(crate) fn try_kubectl(&self, arguments: &[&str], input: &str) -> Outcome<Finished> {
         let mut command = self.place.command("kubectl");
         command.env("PATH", &self.path).env("KUBECONFIG", &self.kubeconfig).args(arguments);
         run(&mut command, input, QUICK)
     }
 
     /// kubectl as administrator.
-    pub(super) fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Outcome<String> {
         self.try_kubectl(arguments, "")?.good(&format!("kubectl {}", arguments.join(" ")))
     }
 
     /// `kubectl apply` of these objects.
-    pub(super) fn apply(&self, objects: &[Value]) -> Outcome {
+    pub(crate) fn apply(&self, objects: &[Value]) -> Outcome {
         self.try_apply(objects)?.good("kubectl apply").map(drop)
     }
 
     /// `kubectl apply` of these objects, whatever comes of it.
-    pub(super) fn try_apply(&self, objects: &[Value]) -> Outcome<Finished> {
+    pub(crate) fn try_apply(&self, objects: &[Value]) -> Outcome<Finished> {
         let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
         self.try_kubectl(&["apply", "-f", "-"], &list.to_string())
     }
 
     /// An object as JSON.
-    pub(super) fn object(&self, kind: &str, namespace: &str, name: &str) -> Outcome<Value> {
+    pub(crate) fn object(&self, kind: &str, namespace: &str, name: &str) -> Outcome<Value> {
         Ok(serde_json::from_str(&self.kubectl(&["-n", namespace, "get", kind, name, "-o", "json"])?)?)
     }
 
     /// The pod with this name.
-    pub(super) fn pod(&self, namespace: &str, name: &str) -> Outcome<Pod> {
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Outcome<Pod> {
         Ok(Pod(self.object("pod", namespace, name)?))
     }
 
     /// Waits until a pod is ready.
-    pub(super) fn await_ready(&self, namespace: &str, name: &str, limit: Duration) -> Outcome<Pod> {
+    pub(crate) fn await_ready(&self, namespace: &str, name: &str, limit: Duration) -> Outcome<Pod> {
         until(&format!("pod {namespace}/{name} ready"), limit, || {
             let pod = self.pod(namespace, name)?;
             if pod.is_ready() { Ok(pod) } else { because(pod.state()) }
@@ -120,18 +120,18 @@ impl Cluster {
     }
 
     /// Log of a container.
-    pub(super) fn log(&self, namespace: &str, pod: &str, container: &str) -> Outcome<String> {
+    pub(crate) fn log(&self, namespace: &str, pod: &str, container: &str) -> Outcome<String> {
         self.kubectl(&["-n", namespace, "logs", pod, "-c", container])
     }
 
     /// What the stand-in app of a pod has said so far.
-    pub(super) fn said(&self, namespace: &str, pod: &str) -> Outcome<Vec<Block>> {
+    pub(crate) fn said(&self, namespace: &str, pod: &str) -> Outcome<Vec<Block>> {
         Ok(blocks(&self.log(namespace, pod, "app")?))
     }
 }
 
 /// The running `vouchsafe-sidecar run` of a pod on this node.
-pub(super) fn sidecar_of(pod: &str) -> Outcome<Running> {
+pub(crate) fn sidecar_of(pod: &str) -> Outcome<Running> {
     let mut processes =
         fs::read_dir("/proc")?.filter_map(Result::ok).filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let found = processes.find_map(|process| sidecar(process).filter(|running| running.pod == pod));
@@ -160,17 +160,17 @@ fn sidecar(process: u32) -> Option<Running> {
 }
 
 /// A pod as the API server tells it.
-pub(super) struct Pod(pub(super) Value);
+pub(crate) struct Pod(pub(crate) Value);
 
 impl Pod {
     /// Whether its condition Ready is True.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let conditions = self.0.pointer("/status/conditions").and_then(Value::as_array);
         conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
     }
 
     /// Status of one container, of either kind.
-    pub(super) fn container(&self, name: &str) -> &Value {
+    pub(crate) fn container(&self, name: &str) -> &Value {
         ["/status/initContainerStatuses", "/status/containerStatuses"]
             .iter()
             .filter_map(|path| self.0.pointer(path)?.as_array())
@@ -180,12 +180,12 @@ impl Pod {
     }
 
     /// How often a container was started again.
-    pub(super) fn restarts(&self, container: &str) -> u64 {
+    pub(crate) fn restarts(&self, container: &str) -> u64 {
         self.container(container)["restartCount"].as_u64().unwrap_or_default()
     }
 
     /// Phase and containers in one line.
-    pub(super) fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let one = |name: &str| {
             let status = self.container(name);
             format!("{name}: {} restarts, state {}, last {}", self.restarts(name), status["state"], status["lastState"])

@@ -12,7 +12,7 @@ use super::starts::START;
 use super::world::World;
 
 /// A pod gets its files from OpenBao; a new version is written, which [`a_write_is_found_by_polling`] looks for later.
-pub(super) fn files_come_straight_from_openbao(world: &mut World) -> Outcome<String> {
+pub(crate) fn files_come_straight_from_openbao(world: &mut World) -> Outcome<String> {
     let path = "secret/direct/direct";
     world.cluster.apply(&[objects::pod("direct", "direct", "direct", &objects::spec("direct", &["watch"]))])?;
     world.cluster.await_ready("direct", "direct", START)?;
@@ -23,7 +23,7 @@ pub(super) fn files_come_straight_from_openbao(world: &mut World) -> Outcome<Str
 }
 
 /// Without push, a sidecar finds the new version by itself; and when the pod ends, its token does.
-pub(super) fn a_write_is_found_by_polling(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_write_is_found_by_polling(world: &mut World) -> Outcome<String> {
     let path = "secret/direct/direct";
     let written = world.notes.get("written to OpenBao").copied();
     let written = written.ok_or_else(|| Failure("the first half of this scenario failed".to_owned()))?;

@@ -11,7 +11,7 @@ use super::world::World;
 
 /// Searches everything that the run has left for the canaries: logs at trace level, the API server's audit log with
 /// bodies, objects and events, the store's file, the broker's audit log, command lines and environments.
-pub(super) fn no_value_is_anywhere_else(world: &mut World) -> Outcome<String> {
+pub(crate) fn no_value_is_anywhere_else(world: &mut World) -> Outcome<String> {
     // The search itself: it must find the values where they belong.
     let sidecar = sidecar_of("steady")?.process;
     let volume = PathBuf::from(format!("/proc/{sidecar}/root/vouchsafe/internal/volumes"));
@@ -61,7 +61,7 @@ fn size(path: &Path) -> u64 {
 
 impl World {
     /// Copies all logs, for the person who looks into a run.
-    pub(super) fn keep_logs(&self, folder: &Path) -> Outcome {
+    pub(crate) fn keep_logs(&self, folder: &Path) -> Outcome {
         fs::create_dir_all(folder)?;
         let mut copy = Command::new("cp");
         copy.arg("-r").args([self.path("log"), self.path("broker/audit")]);
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Keeps a sidecar's log whose pod is about to go.
-    pub(super) fn keep_log(&self, namespace: &str, pod: &str) -> Outcome {
+    pub(crate) fn keep_log(&self, namespace: &str, pod: &str) -> Outcome {
         let log = self.cluster.log(namespace, pod, "vouchsafe-sidecar")?;
         ensure(!log.is_empty(), || format!("the sidecar of {pod} has logged nothing"))?;
         Ok(fs::write(self.path(&format!("log/sidecar-{pod}")), log)?)

@@ -9,10 +9,10 @@ use std::path::Path;
 use super::outcome::Outcome;
 
 /// First argument of the program that becomes the listener: `smoke LISTEN ADDRESS FILE`.
-pub(super) const VERB: &str = "--listen-and-hang-up";
+pub(crate) const VERB: &str = "--listen-and-hang-up";
 
 /// Listens until it is killed; one line for each caller, its address.
-pub(super) fn listen(address: &str, file: &Path) -> Outcome {
+pub(crate) fn listen(address: &str, file: &Path) -> Outcome {
     let mut notes = File::create(file)?;
     let listener = TcpListener::bind(address)?;
     for connection in listener.incoming() {
@@ -24,7 +24,7 @@ pub(super) fn listen(address: &str, file: &Path) -> Outcome {
 }
 
 /// How often each address has called.
-pub(super) fn calls(file: &Path) -> Outcome<BTreeMap<String, usize>> {
+pub(crate) fn calls(file: &Path) -> Outcome<BTreeMap<String, usize>> {
     let mut calls = BTreeMap::new();
     for line in fs::read_to_string(file)?.lines() {
         *calls.entry(line.to_owned()).or_default() += 1;

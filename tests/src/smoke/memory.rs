@@ -16,10 +16,10 @@ use super::process::{Daemon, Place, QUICK, run, until};
 use super::programs::Programs;
 
 /// First argument of the program that becomes this gate: `smoke --memory LIMIT_KIB`.
-pub(super) const VERB: &str = "--memory";
+pub(crate) const VERB: &str = "--memory";
 
 /// Measures resident memory after the first files and after ten rounds of changes.
-pub(super) fn measure(repository: &Path, target: &Path, arguments: &[String]) -> Outcome<ExitCode> {
+pub(crate) fn measure(repository: &Path, target: &Path, arguments: &[String]) -> Outcome<ExitCode> {
     let limit: u64 =
         arguments.first().and_then(|text| text.parse().ok()).ok_or_else(|| Failure("say a limit in KiB".to_owned()))?;
     let programs = Programs::find(target, false)?;

@@ -5,23 +5,23 @@
 
 #![expect(clippy::indexing_slicing, reason = "looking into a JSON value gives null where nothing is, never a panic")]
 
-mod api;
-mod app;
-mod canary;
-mod cluster;
-mod direct;
-mod leaks;
-mod listener;
-mod memory;
-mod objects;
-mod outages;
-mod outcome;
-mod process;
-mod programs;
-mod refusals;
-mod restarts;
-mod starts;
-mod world;
+pub(crate) mod api;
+pub(crate) mod app;
+pub(crate) mod canary;
+pub(crate) mod cluster;
+pub(crate) mod direct;
+pub(crate) mod leaks;
+pub(crate) mod listener;
+pub(crate) mod memory;
+pub(crate) mod objects;
+pub(crate) mod outages;
+pub(crate) mod outcome;
+pub(crate) mod process;
+pub(crate) mod programs;
+pub(crate) mod refusals;
+pub(crate) mod restarts;
+pub(crate) mod starts;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -6,17 +6,17 @@ use super::canary::base64;
 use super::cluster::ADDRESS;
 
 /// A namespace with labels.
-pub(super) fn namespace(name: &str, labels: &Value) -> Value {
+pub(crate) fn namespace(name: &str, labels: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
 /// A service account.
-pub(super) fn service_account(namespace: &str, name: &str) -> Value {
+pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}})
 }
 
 /// A cluster role bound to one service account.
-pub(super) fn binding(name: &str, role: &str, namespace: &str, account: &str) -> Value {
+pub(crate) fn binding(name: &str, role: &str, namespace: &str, account: &str) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -25,7 +25,7 @@ pub(super) fn binding(name: &str, role: &str, namespace: &str, account: &str) ->
 }
 
 /// Spec of a pod that runs the stand-in app as the service account `account`.
-pub(super) fn spec(account: &str, arguments: &[&str]) -> Value {
+pub(crate) fn spec(account: &str, arguments: &[&str]) -> Value {
     json!({
         "serviceAccountName": account,
         "terminationGracePeriodSeconds": 5,
@@ -36,7 +36,7 @@ pub(super) fn spec(account: &str, arguments: &[&str]) -> Value {
 }
 
 /// The same in what Pod Security calls restricted.
-pub(super) fn restricted_spec(account: &str, command: &[&str]) -> Value {
+pub(crate) fn restricted_spec(account: &str, command: &[&str]) -> Value {
     let mut spec = spec(account, &[]);
     spec["securityContext"] = json!({
         "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000,
@@ -49,7 +49,7 @@ pub(super) fn restricted_spec(account: &str, command: &[&str]) -> Value {
 }
 
 /// A pod that asks for the Grants `inject`.
-pub(super) fn pod(namespace: &str, name: &str, inject: &str, spec: &Value) -> Value {
+pub(crate) fn pod(namespace: &str, name: &str, inject: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": namespace, "name": name, "annotations": {ANNOTATION: inject}},
@@ -58,7 +58,7 @@ pub(super) fn pod(namespace: &str, name: &str, inject: &str, spec: &Value) -> Va
 }
 
 /// A pod that asks for nothing.
-pub(super) fn bare_pod(namespace: &str, name: &str) -> Value {
+pub(crate) fn bare_pod(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
         "spec": spec("default", &["sleep"]),
@@ -66,7 +66,7 @@ pub(super) fn bare_pod(namespace: &str, name: &str) -> Value {
 }
 
 /// A Deployment of one such pod, which carries the label `app: NAME`.
-pub(super) fn deployment(namespace: &str, name: &str, arguments: &[&str]) -> Value {
+pub(crate) fn deployment(namespace: &str, name: &str, arguments: &[&str]) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": namespace, "name": name},
         "spec": {
@@ -81,7 +81,7 @@ pub(super) fn deployment(namespace: &str, name: &str, arguments: &[&str]) -> Val
 }
 
 /// A Job whose only pod ends with 0.
-pub(super) fn job(namespace: &str, name: &str) -> Value {
+pub(crate) fn job(namespace: &str, name: &str) -> Value {
     let mut spec = spec(name, &["exit", "0"]);
     spec["restartPolicy"] = json!("Never");
     json!({
@@ -94,7 +94,7 @@ pub(super) fn job(namespace: &str, name: &str) -> Value {
 }
 
 /// The configuration that sends annotated pods of one namespace to the webhook at `port`.
-pub(super) fn webhook_configuration(name: &str, port: u16, namespace: &str, ca: &str) -> Value {
+pub(crate) fn webhook_configuration(name: &str, port: u16, namespace: &str, ca: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": name},
@@ -117,7 +117,7 @@ pub(super) fn webhook_configuration(name: &str, port: u16, namespace: &str, ca: 
 }
 
 /// The configuration that shows workloads of a namespace to the webhook at `port`, for warnings only.
-pub(super) fn warning_configuration(namespace: &str, port: u16, ca: &str) -> Value {
+pub(crate) fn warning_configuration(namespace: &str, port: u16, ca: &str) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "vouchsafe-warnings"},
@@ -134,7 +134,7 @@ pub(super) fn warning_configuration(namespace: &str, port: u16, ca: &str) -> Val
 }
 
 /// A kubeconfig that presents a token.
-pub(super) fn kubeconfig(ca_file: &str, token: &str) -> Value {
+pub(crate) fn kubeconfig(ca_file: &str, token: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "smoke",
         "clusters": [{"name": "smoke", "cluster":
@@ -145,4 +145,4 @@ pub(super) fn kubeconfig(ca_file: &str, token: &str) -> Value {
 }
 
 /// The annotation that asks.
-pub(super) const ANNOTATION: &str = "vouchsafe.dev/inject";
+pub(crate) const ANNOTATION: &str = "vouchsafe.dev/inject";

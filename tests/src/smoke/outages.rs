@@ -16,7 +16,7 @@ use super::starts::START;
 use super::world::{BROKER_PORT, World};
 
 /// The broker is down when a pod is made: it waits, says why, and starts by itself after the broker's return.
-pub(super) fn a_waiting_pod_says_why_and_starts_after_recovery(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_waiting_pod_says_why_and_starts_after_recovery(world: &mut World) -> Outcome<String> {
     world.kill_broker();
     world.cluster.apply(&[objects::pod("apps", "late", "late", &objects::spec("late", &["sleep"]))])?;
     let message = until("a termination message", START, || {
@@ -37,7 +37,7 @@ pub(super) fn a_waiting_pod_says_why_and_starts_after_recovery(world: &mut World
 }
 
 /// Broker and store go while pods run: files stay, attempts are few, and everything goes on afterwards.
-pub(super) fn running_pods_keep_their_files_while_the_broker_is_down(world: &mut World) -> Outcome<String> {
+pub(crate) fn running_pods_keep_their_files_while_the_broker_is_down(world: &mut World) -> Outcome<String> {
     let path = "secret/apps/steady";
     world.cluster.apply(&[objects::pod("apps", "steady", "steady", &objects::spec("steady", &["watch"]))])?;
     let pod = world.cluster.await_ready("apps", "steady", START)?;
@@ -71,7 +71,7 @@ pub(super) fn running_pods_keep_their_files_while_the_broker_is_down(world: &mut
 }
 
 /// The store is sealed while pods run: files stay, and the store's restart mends it.
-pub(super) fn running_pods_keep_their_files_while_the_store_is_sealed(world: &mut World) -> Outcome<String> {
+pub(crate) fn running_pods_keep_their_files_while_the_store_is_sealed(world: &mut World) -> Outcome<String> {
     let path = "secret/apps/steady";
     let sidecar = sidecar_of("steady")?.process;
     world.api.good("POST", "/v1/sys/seal", None)?;
@@ -93,7 +93,7 @@ pub(super) fn running_pods_keep_their_files_while_the_store_is_sealed(world: &mu
 }
 
 /// Broker and store are killed between writes: every answered write is there, and the audit log stays whole.
-pub(super) fn every_answered_write_survives_a_kill(world: &mut World) -> Outcome<String> {
+pub(crate) fn every_answered_write_survives_a_kill(world: &mut World) -> Outcome<String> {
     let mut total = 0;
     let mut all = Vec::new();
     for round in 0..KILLS {
@@ -159,7 +159,7 @@ fn writes_until_killed(world: &mut World, path: &str) -> Outcome<BTreeMap<u64, S
 
 impl World {
     /// Waits until an app that watches has seen the newest files of `path`; when it did.
-    pub(super) fn seen_change(&self, namespace: &str, pod: &str, path: &str, limit: Duration) -> Outcome<f64> {
+    pub(crate) fn seen_change(&self, namespace: &str, pod: &str, path: &str, limit: Duration) -> Outcome<f64> {
         let expected = self.expected(path)?;
         until(&format!("the app of {namespace}/{pod} sees the new files"), limit, || {
             let said = self.cluster.said(namespace, pod)?;
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// Name of the only pod with the label `app: NAME`.
-    pub(super) fn pod_of(&self, namespace: &str, app: &str) -> Outcome<String> {
+    pub(crate) fn pod_of(&self, namespace: &str, app: &str) -> Outcome<String> {
         let label = format!("app={app}");
         let list: Value = serde_json::from_str(
             &self.cluster.kubectl(&["-n", namespace, "get", "pods", "-l", &label, "-o", "json"])?,

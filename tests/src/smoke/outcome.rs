@@ -4,18 +4,18 @@ use std::fmt;
 
 /// Why a step failed, for people.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) String);
+pub(crate) struct Failure(pub(crate) String);
 
 /// A step's result.
-pub(super) type Outcome<T = ()> = Result<T, Failure>;
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 /// A failure with this text.
-pub(super) fn because<T>(text: impl Into<String>) -> Outcome<T> {
+pub(crate) fn because<T>(text: impl Into<String>) -> Outcome<T> {
     Err(Failure(text.into()))
 }
 
 /// A failure unless `condition` holds.
-pub(super) fn ensure(condition: bool, text: impl FnOnce() -> String) -> Outcome {
+pub(crate) fn ensure(condition: bool, text: impl FnOnce() -> String) -> Outcome {
     if condition { Ok(()) } else { Err(Failure(text())) }
 }
 

@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 use super::outcome::{Failure, Outcome, because};
 
 /// What a command left behind.
-pub(super) struct Finished {
-    pub(super) ok: bool,
-    pub(super) out: String,
-    pub(super) err: String,
+pub(crate) struct Finished {
+    pub(crate) ok: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Finished {
     /// Its output, if it ended well.
-    pub(super) fn good(self, what: &str) -> Outcome<String> {
+    pub(crate) fn good(self, what: &str) -> Outcome<String> {
         if self.ok { Ok(self.out) } else { because(format!("{what}: {}{}", self.err.trim_end(), tail(&self.out, 5))) }
     }
 }
 
 /// Runs a command to its end; when it takes longer than `limit` it is killed.
-pub(super) fn run(command: &mut Command, input: &str, limit: Duration) -> Outcome<Finished> {
+pub(crate) fn run(command: &mut Command, input: &str, limit: Duration) -> Outcome<Finished> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::piped())
@@ -73,7 +73,7 @@ fn ended_within(child: &mut Child, limit: Duration) -> Option<bool> {
 }
 
 /// A program that runs until it is ended; its output goes to a file. Dropping it kills it.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     name: String,
     child: Child,
     log: PathBuf,
@@ -81,7 +81,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts a program; both of its outputs are appended to `log`.
-    pub(super) fn start(name: &str, command: &mut Command, log: &Path) -> Outcome<Self> {
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Outcome<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
         let child = child.map_err(|error| Failure(format!("start {name}: {error}")))?;
@@ -89,12 +89,12 @@ impl Daemon {
     }
 
     /// Its process id on this machine.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until `ready` succeeds; at once an error when the program has ended.
-    pub(super) fn await_ready(&mut self, limit: Duration, ready: impl Fn() -> Outcome) -> Outcome {
+    pub(crate) fn await_ready(&mut self, limit: Duration, ready: impl Fn() -> Outcome) -> Outcome {
         let deadline = Instant::now() + limit;
         loop {
             let Err(why) = ready() else { return Ok(()) };
@@ -109,13 +109,13 @@ impl Daemon {
     }
 
     /// SIGKILL, and waits for the end.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// SIGTERM, and waits for a good end.
-    pub(super) fn terminate(&mut self) -> Outcome {
+    pub(crate) fn terminate(&mut self) -> Outcome {
         signal("TERM", self.id())?;
         match ended_within(&mut self.child, TERMINATION) {
             Some(true) => Ok(()),
@@ -133,19 +133,19 @@ impl Drop for Daemon {
 
 /// Where a command runs: in the node's network, or simply here.
 #[derive(Clone, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The network namespace, and the mark by which `cluster.sh down` finds what runs in it.
     node: Option<(PathBuf, PathBuf)>,
 }
 
 impl Place {
     /// In the network namespace of a node whose state lies in `work`.
-    pub(super) fn node(netns: &Path, work: &Path) -> Self {
+    pub(crate) fn node(netns: &Path, work: &Path) -> Self {
         Self { node: Some((netns.to_path_buf(), work.to_path_buf())) }
     }
 
     /// A command there.
-    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.node {
             None => Command::new(program),
             Some((netns, work)) => {
@@ -163,13 +163,13 @@ impl Place {
 }
 
 /// Sends a signal by name.
-pub(super) fn signal(name: &str, process: u32) -> Outcome {
+pub(crate) fn signal(name: &str, process: u32) -> Outcome {
     let mut kill = Command::new("kill");
     run(kill.args(["-s", name, &process.to_string()]), "", QUICK)?.good("kill").map(drop)
 }
 
 /// Tries until it works; the error is that of the last try.
-pub(super) fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Outcome<T>) -> Outcome<T> {
+pub(crate) fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Outcome<T>) -> Outcome<T> {
     let deadline = Instant::now() + limit;
     loop {
         match attempt() {
@@ -181,13 +181,13 @@ pub(super) fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() ->
 }
 
 /// Seconds since the machine's start: one clock with the containers, in steps of 10 ms.
-pub(super) fn uptime() -> f64 {
+pub(crate) fn uptime() -> f64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 /// The last lines of a text.
-pub(super) fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
 }
@@ -197,4 +197,4 @@ const TICK: Duration = Duration::from_millis(10);
 /// Programs of ours give running requests 10 s and then end.
 const TERMINATION: Duration = Duration::from_secs(15);
 /// For a command that only asks or tells.
-pub(super) const QUICK: Duration = Duration::from_secs(20);
+pub(crate) const QUICK: Duration = Duration::from_secs(20);

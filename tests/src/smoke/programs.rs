@@ -7,18 +7,18 @@ use std::process::Command;
 use super::outcome::{Failure, Outcome, ensure};
 
 /// The programs under test.
-pub(super) struct Programs {
-    pub(super) broker: PathBuf,
-    pub(super) webhook: PathBuf,
+pub(crate) struct Programs {
+    pub(crate) broker: PathBuf,
+    pub(crate) webhook: PathBuf,
     /// Static: it goes into an image of its own.
-    pub(super) sidecar: PathBuf,
+    pub(crate) sidecar: PathBuf,
     /// The command line, for `audit verify`.
-    pub(super) cli: PathBuf,
+    pub(crate) cli: PathBuf,
 }
 
 impl Programs {
     /// Finds them below cargo's target folder; the command line and the webhook need not be there for the memory gate.
-    pub(super) fn find(target: &Path, for_cluster: bool) -> Outcome<Self> {
+    pub(crate) fn find(target: &Path, for_cluster: bool) -> Outcome<Self> {
         let release = target.join("release");
         let programs = Self {
             broker: release.join("vouchsafe-broker"),
@@ -36,7 +36,7 @@ impl Programs {
     }
 
     /// Arguments of a broker with its own store in `folder`, which is made on the first start.
-    pub(super) fn broker_arguments(command: &mut Command, folder: &Path, tls: &Path, listen: &str) {
+    pub(crate) fn broker_arguments(command: &mut Command, folder: &Path, tls: &Path, listen: &str) {
         command.args(["--listen", listen]).arg("--tls-folder").arg(tls);
         command.arg("--trust-bundle").arg(tls.join("ca.crt"));
         command.arg("--audit-folder").arg(Self::audit_folder(folder));
@@ -45,12 +45,12 @@ impl Programs {
     }
 
     /// The audit log of a broker in `folder`.
-    pub(super) fn audit_folder(folder: &Path) -> PathBuf {
+    pub(crate) fn audit_folder(folder: &Path) -> PathBuf {
         folder.join("audit")
     }
 
     /// The token that came out when the store of a broker in `folder` was made.
-    pub(super) fn root_token(folder: &Path) -> Outcome<String> {
+    pub(crate) fn root_token(folder: &Path) -> Outcome<String> {
         let file = folder.join("root-token");
         let token = fs::read_to_string(&file).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
         Ok(token.trim().to_owned())

@@ -7,7 +7,7 @@ use super::starts::START;
 use super::world::{WEBHOOKS, World};
 
 /// A pod that asks for a Grant that is not there: `kubectl apply` says what, where and how to fix it.
-pub(super) fn a_refusal_names_annotation_value_and_fix(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_refusal_names_annotation_value_and_fix(world: &mut World) -> Outcome<String> {
     let pod = objects::pod("apps", "refused", "wbe", &objects::spec("web", &["sleep"]));
     let answer = world.cluster.try_apply(&[pod])?;
     ensure(!answer.ok, || "the pod was admitted".to_owned())?;
@@ -20,7 +20,7 @@ pub(super) fn a_refusal_names_annotation_value_and_fix(world: &mut World) -> Out
 }
 
 /// A Deployment whose pods would be refused is accepted, and `kubectl apply` says at once what will go wrong.
-pub(super) fn a_workload_is_warned_about(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_workload_is_warned_about(world: &mut World) -> Outcome<String> {
     let ca = std::fs::read_to_string(world.path("pki/ca.crt"))?;
     world.cluster.apply(&[objects::warning_configuration("apps", WEBHOOKS[0].port, &ca)])?;
     let mut deployment = objects::deployment("apps", "web", &["sleep"]);
@@ -40,7 +40,7 @@ pub(super) fn a_workload_is_warned_about(world: &mut World) -> Outcome<String> {
 }
 
 /// With the webhook's process gone, pods that ask for nothing start, and pods that ask are refused with its name.
-pub(super) fn only_pods_that_ask_depend_on_the_webhook(world: &mut World) -> Outcome<String> {
+pub(crate) fn only_pods_that_ask_depend_on_the_webhook(world: &mut World) -> Outcome<String> {
     let mut webhook = world.webhooks.remove("apps").ok_or_else(|| Failure("no webhook runs".to_owned()))?;
     webhook.kill();
     let bare = world.cluster.try_apply(&[objects::bare_pod("apps", "bare")]);

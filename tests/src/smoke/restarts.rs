@@ -12,7 +12,7 @@ use super::world::World;
 /// The kubelet is killed while start hooks hold apps back, and forgets the hooks: no app starts without its files.
 ///
 /// Five pods at once, each at another moment of its hook when the kubelet dies. The broker is down, so that hooks hold.
-pub(super) fn no_app_starts_bare_when_the_kubelet_is_killed(world: &mut World) -> Outcome<String> {
+pub(crate) fn no_app_starts_bare_when_the_kubelet_is_killed(world: &mut World) -> Outcome<String> {
     let names: Vec<String> = (1..6).map(|number| format!("gate-{number}")).collect();
     world.kill_broker();
     let kubelet: u32 = world.cluster.script(&["pid", "kubelet"])?.trim().parse().unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn no_app_starts_bare_when_the_kubelet_is_killed(world: &mut World) -
 }
 
 /// The sidecar is killed: it is ready again without a login, the files stay, the app notices nothing.
-pub(super) fn a_killed_sidecar_comes_back_without_a_login(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_killed_sidecar_comes_back_without_a_login(world: &mut World) -> Outcome<String> {
     let path = "secret/apps/killed";
     world.cluster.apply(&[objects::pod("apps", "killed", "killed", &objects::spec("killed", &["watch"]))])?;
     world.cluster.await_ready("apps", "killed", START)?;

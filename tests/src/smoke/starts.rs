@@ -8,7 +8,7 @@ use super::process::until;
 use super::world::World;
 
 /// An annotated Deployment: the app's first instruction finds exactly what the store holds.
-pub(super) fn finds_its_files(world: &mut World) -> Outcome<String> {
+pub(crate) fn finds_its_files(world: &mut World) -> Outcome<String> {
     world.cluster.apply(&[objects::deployment("apps", "web", &["sleep"])])?;
     let pod = until("the Deployment's pod", START, || world.pod_of("apps", "web"))?;
     let ready = world.cluster.await_ready("apps", &pod, START)?;
@@ -22,7 +22,7 @@ pub(super) fn finds_its_files(world: &mut World) -> Outcome<String> {
 }
 
 /// A Job with a sidecar ends.
-pub(super) fn a_job_ends(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_job_ends(world: &mut World) -> Outcome<String> {
     world.cluster.apply(&[objects::job("apps", "once")])?;
     until("the Job is complete", START, || {
         let status = world.cluster.object("job", "apps", "once")?["status"].clone();
@@ -37,7 +37,7 @@ pub(super) fn a_job_ends(world: &mut World) -> Outcome<String> {
 }
 
 /// What is written to the store reaches the file soon.
-pub(super) fn a_write_reaches_the_file(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_write_reaches_the_file(world: &mut World) -> Outcome<String> {
     let path = "secret/apps/changing";
     world.cluster.apply(&[objects::pod("apps", "changing", "changing", &objects::spec("changing", &["watch"]))])?;
     world.cluster.await_ready("apps", "changing", START)?;
@@ -56,13 +56,13 @@ pub(super) fn a_write_reaches_the_file(world: &mut World) -> Outcome<String> {
 }
 
 /// In a namespace that enforces Pod Security restricted, with the strict gate: the app is told of a change by signal.
-pub(super) fn a_restricted_app_is_signalled(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_restricted_app_is_signalled(world: &mut World) -> Outcome<String> {
     let script = "trap 'echo told' HUP; /app exit 0; while :; do sleep 0.1; done";
     told(world, "signalled", &["/bin/sh", "-c", script])
 }
 
 /// The same, told by a request over HTTP.
-pub(super) fn a_restricted_app_is_called(world: &mut World) -> Outcome<String> {
+pub(crate) fn a_restricted_app_is_called(world: &mut World) -> Outcome<String> {
     // The first line of the request goes to the log; the answer is as small as HTTP allows.
     let serve = "read -r method path rest; [ \"$method $path\" = 'POST /reload' ] && echo told >/proc/1/fd/1; \
                  printf 'HTTP/1.1 204 No Content\\r\\nConnection: close\\r\\n\\r\\n'";
@@ -93,7 +93,7 @@ fn told(world: &mut World, name: &str, command: &[&str]) -> Outcome<String> {
 }
 
 /// A webhook that reads Grants from the cluster, with the right to read Grants and no other.
-pub(super) fn grants_of_the_cluster_are_watched(world: &mut World) -> Outcome<String> {
+pub(crate) fn grants_of_the_cluster_are_watched(world: &mut World) -> Outcome<String> {
     let account = "system:serviceaccount:vouchsafe:webhook";
     let may = |verb: &str, what: &str| -> Outcome<bool> {
         Ok(world.cluster.try_kubectl(&["auth", "can-i", verb, what, "-A", "--as", account], "")?.out.trim() == "yes")
@@ -125,7 +125,7 @@ pub(super) fn grants_of_the_cluster_are_watched(world: &mut World) -> Outcome<St
 }
 
 /// From a pod's creation to its readiness on a busy machine.
-pub(super) const START: Duration = Duration::from_secs(60);
+pub(crate) const START: Duration = Duration::from_secs(60);
 /// Bound of the wait for a pushed change; what is demanded is [`PUSHED_SECONDS`].
 const PUSH: Duration = Duration::from_secs(20);
 /// From the beginning of a write to the app's notice, which takes the app up to 0.1 s by itself.

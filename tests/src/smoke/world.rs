@@ -27,14 +27,14 @@ use super::process::{Daemon, QUICK, run, tail, until};
 use super::programs::Programs;
 
 /// A webhook of the suite: which namespace it serves, where, and how it differs.
-pub(super) struct Webhook {
-    pub(super) namespace: &'static str,
-    pub(super) port: u16,
-    pub(super) flags: &'static [&'static str],
+pub(crate) struct Webhook {
+    pub(crate) namespace: &'static str,
+    pub(crate) port: u16,
+    pub(crate) flags: &'static [&'static str],
 }
 
 /// All webhooks.
-pub(super) const WEBHOOKS: [Webhook; 4] = [
+pub(crate) const WEBHOOKS: [Webhook; 4] = [
     Webhook { namespace: "apps", port: 8443, flags: &["--wait-seconds", "8"] },
     Webhook { namespace: "strict", port: 8444, flags: &["--gate", "init"] },
     Webhook { namespace: "watched", port: 8445, flags: &["--grants", "kubernetes"] },
@@ -57,25 +57,25 @@ const GRANTS: [(&str, &str, &str); 11] = [
 ];
 
 /// The node with everything of ours on it.
-pub(super) struct World {
-    pub(super) cluster: Cluster,
-    pub(super) programs: Programs,
-    pub(super) canaries: Canaries,
-    pub(super) api: Api,
-    pub(super) bao: Api,
-    pub(super) broker: Option<Daemon>,
-    pub(super) webhooks: BTreeMap<&'static str, Daemon>,
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) programs: Programs,
+    pub(crate) canaries: Canaries,
+    pub(crate) api: Api,
+    pub(crate) bao: Api,
+    pub(crate) broker: Option<Daemon>,
+    pub(crate) webhooks: BTreeMap<&'static str, Daemon>,
     /// Newest values by Vault path.
     values: BTreeMap<String, BTreeMap<String, String>>,
     /// What outlives one scenario: names and times for a later one.
-    pub(super) notes: BTreeMap<&'static str, f64>,
+    pub(crate) notes: BTreeMap<&'static str, f64>,
     folder: tempfile::TempDir,
     repository: PathBuf,
 }
 
 impl World {
     /// Sets everything up; `None` where this machine cannot run a node.
-    pub(super) fn build(repository: &Path, programs: Programs) -> Outcome<Option<Self>> {
+    pub(crate) fn build(repository: &Path, programs: Programs) -> Outcome<Option<Self>> {
         let folder = tempfile::Builder::new().prefix("vouchsafe-smoke-").tempdir()?;
         let Some(cluster) = Cluster::up(repository)? else { return Ok(None) };
         images(repository, folder.path(), &programs)?;
@@ -111,12 +111,12 @@ impl World {
     }
 
     /// A path in the suite's own folder.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Log of a program of ours.
-    pub(super) fn program_log(&self, name: &str) -> String {
+    pub(crate) fn program_log(&self, name: &str) -> String {
         fs::read_to_string(self.path(&format!("log/{name}"))).unwrap_or_default()
     }
 
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// Broker and store, one process.
-    pub(super) fn start_broker(&mut self) -> Outcome {
+    pub(crate) fn start_broker(&mut self) -> Outcome {
         let folder = self.path("broker");
         let is_new = !folder.exists();
         fs::create_dir_all(&folder)?;
@@ -209,7 +209,7 @@ impl World {
     }
 
     /// SIGKILL for broker and store.
-    pub(super) fn kill_broker(&mut self) {
+    pub(crate) fn kill_broker(&mut self) {
         if let Some(mut broker) = self.broker.take() {
             broker.kill();
         }
@@ -258,12 +258,12 @@ impl World {
     }
 
     /// What OpenBao writes.
-    pub(super) fn bao_folder(&self) -> PathBuf {
+    pub(crate) fn bao_folder(&self) -> PathBuf {
         self.cluster.work.with_file_name(format!("bao-{}", super::cluster::NAME))
     }
 
     /// Starts a webhook and waits until it is ready.
-    pub(super) fn start_webhook(&mut self, webhook: &Webhook) -> Outcome {
+    pub(crate) fn start_webhook(&mut self, webhook: &Webhook) -> Outcome {
         let is_direct = webhook.namespace == "direct";
         let (port, trust) = if is_direct {
             (BAO_PORT, self.bao_folder().join("pki/ca.crt"))
@@ -311,12 +311,12 @@ impl World {
     }
 
     /// Writes new values to a path of the broker; gives the version and when the request was sent.
-    pub(super) fn change(&mut self, path: &str) -> Outcome<(u64, f64)> {
+    pub(crate) fn change(&mut self, path: &str) -> Outcome<(u64, f64)> {
         self.change_in(path, false)
     }
 
     /// The same in OpenBao.
-    pub(super) fn change_in(&mut self, path: &str, bao: bool) -> Outcome<(u64, f64)> {
+    pub(crate) fn change_in(&mut self, path: &str, bao: bool) -> Outcome<(u64, f64)> {
         let mut values = BTreeMap::new();
         for key in KEYS {
             values.insert(key.to_owned(), self.canaries.next()?);
@@ -328,7 +328,7 @@ impl World {
     }
 
     /// SHA-256 of the files that a pod of the Grant at `path` must have now, by name.
-    pub(super) fn expected(&self, path: &str) -> Outcome<BTreeMap<String, String>> {
+    pub(crate) fn expected(&self, path: &str) -> Outcome<BTreeMap<String, String>> {
         let values = self.values.get(path).ok_or_else(|| Failure(format!("nothing was written to {path}")))?;
         let value = |key: &str| values.get(key).cloned().unwrap_or_default();
         let (username, password) = (value("username"), value("password"));
@@ -341,7 +341,7 @@ impl World {
     }
 
     /// What a pod's app finds in its folder now.
-    pub(super) fn files_now(&self, namespace: &str, pod: &str) -> Outcome<BTreeMap<String, String>> {
+    pub(crate) fn files_now(&self, namespace: &str, pod: &str) -> Outcome<BTreeMap<String, String>> {
         let script =
             "cd /vouchsafe/secrets && for f in *; do sha256sum <\"$f\" | { read -r s _; echo \"$f $s\"; }; done";
         let text = self.cluster.kubectl(&["-n", namespace, "exec", pod, "-c", "app", "--", "sh", "-c", script])?;
@@ -349,7 +349,7 @@ impl World {
     }
 
     /// The first block of an app's log, which must show the newest files of `path`.
-    pub(super) fn started_with_files(&self, namespace: &str, pod: &str, path: &str) -> Outcome<f64> {
+    pub(crate) fn started_with_files(&self, namespace: &str, pod: &str, path: &str) -> Outcome<f64> {
         let said = self.cluster.said(namespace, pod)?;
         let first = said.first().ok_or_else(|| Failure(format!("the app of {namespace}/{pod} has not started")))?;
         ensure(first.ended && first.files == self.expected(path)?, || {
@@ -359,7 +359,7 @@ impl World {
     }
 
     /// Audit records of the broker.
-    pub(super) fn records(&self) -> Outcome<Vec<Value>> {
+    pub(crate) fn records(&self) -> Outcome<Vec<Value>> {
         let mut files: Vec<PathBuf> = fs::read_dir(Programs::audit_folder(&self.path("broker")))?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.is_file())
@@ -375,7 +375,7 @@ impl World {
     }
 
     /// How often a pod's sidecar has logged in, as the audit log tells.
-    pub(super) fn logins(&self, pod: &str) -> Outcome<usize> {
+    pub(crate) fn logins(&self, pod: &str) -> Outcome<usize> {
         let is_login = |record: &&Value| {
             record["operation"] == "login" && record["phase"] == "outcome" && record["workload"]["pod"] == pod
         };
@@ -383,7 +383,7 @@ impl World {
     }
 
     /// What helps to understand a failure: pods, their sidecars, the ends of our programs' logs.
-    pub(super) fn evidence(&self, namespace: &str, pod: &str) -> String {
+    pub(crate) fn evidence(&self, namespace: &str, pod: &str) -> String {
         let ask = |arguments: &[&str]| match self.cluster.try_kubectl(arguments, "") {
             Ok(finished) => format!("{}{}", tail(&finished.out, 45), tail(&finished.err, 5)),
             Err(error) => error.to_string(),
@@ -423,7 +423,7 @@ fn digest(text: &str) -> Outcome<String> {
 }
 
 /// Where broker and store listen.
-pub(super) const BROKER_PORT: u16 = 8200;
+pub(crate) const BROKER_PORT: u16 = 8200;
 /// Where OpenBao listens.
 const BAO_PORT: u16 = 8300;
 /// Keys of each secret.
