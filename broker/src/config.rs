@@ -62,6 +62,9 @@ pub struct Config {
     /// Makes the embedded store and its key file where there is no store yet; the root token goes, this once, to this file.
     #[arg(long, env = "VOUCHSAFE_BROKER_STORE_CREATE", value_name = "FILE", requires = "store")]
     pub store_create: Option<PathBuf>,
+    /// A store that is made now also has auth/kubernetes, set up for the cluster that this pod runs in (KUBERNETES_SERVICE_HOST).
+    #[arg(long, env = "VOUCHSAFE_BROKER_STORE_KUBERNETES", requires = "store_create")]
+    pub store_kubernetes: bool,
     /// How long the evidence of a read counts, in seconds; 0 asks each time.
     #[arg(long, env = "VOUCHSAFE_BROKER_AUTH_TTL", value_name = "SECONDS", default_value_t = 5)]
     pub auth_ttl: u64,
@@ -82,7 +85,10 @@ pub async fn run(config: Config) -> Result<()> {
             let Some(key_file) = config.store_key.clone() else { bail!("--store needs --store-key FILE") };
             let options = StoreOptions { file: file.clone(), key_file, create: false };
             let token_file = config.store_create.clone();
-            let opened = tokio::task::spawn_blocking(move || open_store(options, token_file.as_deref()));
+            let api_server =
+                if config.store_kubernetes { Some(api_server(&|name| std::env::var(name).ok())?) } else { None };
+            let opened =
+                tokio::task::spawn_blocking(move || open_store(options, token_file.as_deref(), api_server.as_deref()));
             let store = opened.await.context("opening the store")??;
             let changes = store.subscribe_changes();
             serve(config, store, Some(changes), &lifecycle).await
@@ -92,7 +98,7 @@ pub async fn run(config: Config) -> Result<()> {
 }
 
 /// Opens the store; where there is none and a file for its root token is named, makes it.
-fn open_store(mut options: StoreOptions, token_file: Option<&Path>) -> Result<Store> {
+fn open_store(mut options: StoreOptions, token_file: Option<&Path>, api_server: Option<&str>) -> Result<Store> {
     let is_missing = std::fs::metadata(&options.file).map_or(true, |found| found.len() == 0);
     let mut token_out = match token_file.filter(|_| is_missing) {
         None => None,
@@ -107,13 +113,27 @@ fn open_store(mut options: StoreOptions, token_file: Option<&Path>) -> Result<St
         ),
     };
     options.create = token_out.is_some();
-    let (store, root) = Store::open(&options, Clock::system())?;
+    let (store, root) = match api_server {
+        Some(address) => Store::open_in_cluster(&options, Clock::system(), address)?,
+        None => Store::open(&options, Clock::system())?,
+    };
     if let (Some(file), Some(RootToken(token))) = (&mut token_out, root) {
         // EXPOSE: the one time that the root token leaves, into a file that only the owner reads.
         file.write_all(token.expose()).context("write the root token")?;
         file.sync_all().context("write the root token")?;
     }
     Ok(store)
+}
+
+/// Address of the API server as kubelet tells it to every pod.
+fn api_server(variable: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let Some(host) = set("KUBERNETES_SERVICE_HOST") else {
+        bail!("--store-kubernetes: KUBERNETES_SERVICE_HOST is not set, so this is no pod; leave the flag out here")
+    };
+    let port = set("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+    let is_bare_v6 = host.contains(':') && !host.starts_with('[');
+    Ok(if is_bare_v6 { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
 }
 
 fn remote(config: &Config, address: &ServerAddress) -> Result<Remote> {
@@ -191,8 +211,21 @@ mod tests {
         assert!(parse(&["--upstream", "https://vault:8200"]).is_err());
         assert!(parse(&["--upstream", "http://vault:8200", "--upstream-ca", "/ca"]).is_err());
         assert!(parse(&["--store", "/s"]).is_err());
+        let made = ["--store", "/s", "--store-key", "/k", "--store-kubernetes"];
+        assert!(parse(&made).is_err() && parse(&[&made[..], &["--store-create", "/r"]].concat()).is_ok());
         let both = ["--upstream", "https://v", "--upstream-ca", "/ca", "--store", "/s", "--store-key", "/k"];
         assert!(parse(&both).is_err());
+    }
+
+    #[test]
+    fn the_api_server_is_the_one_that_kubelet_names() {
+        let in_pod = |host: &'static str, port: &'static str| {
+            api_server(&move |name| Some(if name.ends_with("HOST") { host } else { port }.to_owned()))
+        };
+        assert_eq!(in_pod("10.96.0.1", "443").unwrap(), "https://10.96.0.1:443");
+        assert_eq!(in_pod("fd00::1", "6443").unwrap(), "https://[fd00::1]:6443");
+        assert_eq!(in_pod("[fd00::1]", "").unwrap(), "https://[fd00::1]:443");
+        assert!(api_server(&|_| None).unwrap_err().to_string().contains("KUBERNETES_SERVICE_HOST"));
     }
 
     #[tokio::test]

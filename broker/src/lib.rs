@@ -31,6 +31,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod upstream;
+pub mod verb;
 pub mod watch;
 
 pub use self::program::start;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key file (32 bytes, mode 0400/0600) --wraps--> data key (32 bytes, random, in the store file)
-//! data key --HKDF-SHA256--> record key (XChaCha20-Poly1305), name key (HMAC), token key (HMAC)
+//! data key --HKDF-SHA256--> record key (XChaCha20-Poly1305), name key, token key and backup key (HMACs)
 //! sealed bytes: 0x01 | nonce (24, random) | ciphertext and tag;  AAD: shelf name | 0x00 | physical key
 //! ```
 //! Names of records are stored as HMACs (for look-up) and encrypted (for LIST); tokens only as HMACs.
@@ -32,6 +32,7 @@ pub(crate) struct Barrier {
     cipher: XChaCha20Poly1305,
     names: hmac::Key,
     tokens: hmac::Key,
+    backups: hmac::Key,
     random: rand::SystemRandom,
 }
 
@@ -47,6 +48,7 @@ impl Barrier {
             cipher: cipher(&record)?,
             names: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, b"names")?.expose()),
             tokens: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, b"tokens")?.expose()),
+            backups: hmac::Key::new(hmac::HMAC_SHA256, derive(&root, b"backups")?.expose()),
             random: rand::SystemRandom::new(),
         })
     }
@@ -86,6 +88,11 @@ impl Barrier {
         // EXPOSE: the token only enters the HMAC.
         let tag = hmac::sign(&self.tokens, token.expose());
         hex(tag.as_ref())
+    }
+
+    /// Makes the seal of a backup.
+    pub(crate) fn backup_context(&self) -> hmac::Context {
+        hmac::Context::with_key(&self.backups)
     }
 
     /// `N` random bytes.

@@ -13,10 +13,12 @@ use super::fields::Fields;
 use super::kubernetes::{self, Login, ReviewOf};
 use super::mount::{Mount, MountKind, Mounts};
 use super::policy::Capabilities;
-use super::sys::{self, Facts};
+use super::status::{self, Facts};
+use super::sys;
 use super::table::Session;
 use super::token::{self, Token};
-use super::{kubernetes_role, kv2, policies, token_api};
+use super::wrapping::{self, Presented, Wish};
+use super::{cubbyhole, known, kubernetes_role, kv1, kv2, policies, token_api, token_role};
 use crate::upstream::{Operation, UpstreamRequest};
 
 /// Who asks.
@@ -46,6 +48,8 @@ pub(crate) enum Outcome {
     Review(Box<ReviewOf>),
     /// The store is to be sealed.
     Seal,
+    /// The whole store is to be handed out, sealed as it lies on the disk.
+    Snapshot,
 }
 
 /// Whether a request can change records, and so needs the writer.
@@ -55,13 +59,14 @@ pub(crate) fn may_write(operation: Operation) -> bool {
 
 /// Answers what needs neither token nor keys, also of a sealed store; `None` for everything else.
 pub(crate) fn open_answer(request: &UpstreamRequest, facts: &Facts) -> Option<Result<Answer, Refusal>> {
-    let open = sys::open_path(request, facts);
+    let open = status::open_path(request, facts);
     open.or_else(|| facts.sealed.then(|| Err(Refusal::said(UNAVAILABLE, "Vault is sealed"))))
 }
 
 /// Answers a request.
 pub(crate) fn handle(session: &mut Session<'_>, request: &UpstreamRequest) -> Result<Outcome, Refusal> {
     check_form(request)?;
+    let wish = Wish::of(request)?;
     let fields = read_fields(request)?;
     let mounts = Mounts::load(session)?;
     let target = mounts.find(&request.path);
@@ -70,22 +75,75 @@ pub(crate) fn handle(session: &mut Session<'_>, request: &UpstreamRequest) -> Re
         && request.operation == Operation::Write
     {
         return Ok(match kubernetes::login(session, mount, &fields, request.client)? {
-            Login::Answer(answer) => Outcome::Answer(answer),
-            Login::Review(review) => Outcome::Review(review),
+            Login::Answer(answer) => Outcome::Answer(wrapping::wrap(session, wish.as_ref(), answer)?),
+            Login::Review(mut review) => {
+                review.wish = wish;
+                Outcome::Review(review)
+            }
         });
     }
     if request.token.is_none() && request.path == sys::UI_MOUNTS && request.operation == Operation::Read {
         return Ok(Outcome::Answer(sys::ui_mounts(&mounts, None)));
     }
+    let presented = wrapping::presented(session, request, &fields)?;
+    if let Some(presented) = presented.as_ref().filter(|_| request.path == wrapping::LOOKUP) {
+        let asks = matches!(request.operation, Operation::Read | Operation::Write);
+        return if asks { Ok(Outcome::Answer(wrapping::look_up(presented))) } else { Err(Refusal::unsupported()) };
+    }
     let caller = authenticate(session, request)?;
-    authorise(session, request, &caller, target)?;
-    let Some((mount, rest)) = target else {
+    let asked = Asked { request, wish: wish.as_ref(), mounts: &mounts, target };
+    let outcome = answer_caller(session, &asked, &caller, presented, fields);
+    if caller.token.num_uses < 0 {
+        if outcome.is_err() {
+            session.roll_back();
+        }
+        token::revoke(session, &caller.tag)?;
+        session.pin();
+    }
+    outcome
+}
+
+/// The rest of a login that the API server has confirmed.
+pub(crate) fn finish(session: &mut Session<'_>, review: &ReviewOf) -> Result<Outcome, Refusal> {
+    let answer = kubernetes::finish(session, review)?;
+    Ok(Outcome::Answer(wrapping::wrap(session, review.wish.as_ref(), answer)?))
+}
+
+/// A request with what was found out about it.
+struct Asked<'a> {
+    request: &'a UpstreamRequest,
+    wish: Option<&'a Wish>,
+    mounts: &'a Mounts,
+    target: Option<(&'a Mount, &'a str)>,
+}
+
+fn answer_caller(
+    session: &mut Session<'_>,
+    asked: &Asked<'_>,
+    caller: &Caller,
+    presented: Option<Presented>,
+    fields: Fields,
+) -> Result<Outcome, Refusal> {
+    let request = asked.request;
+    authorise(session, request, caller, asked.target)?;
+    let Some(target) = asked.target else {
         return Err(Refusal::said(404, format!("no handler for route {:?}. route entry not found.", request.path)));
     };
-    if request.path == sys::SEAL && request.operation == Operation::Write {
-        return Ok(Outcome::Seal);
-    }
-    dispatch(session, request, &caller, &mounts, (mount, rest), &fields).map(Outcome::Answer)
+    let answer = match (presented, request.path.as_str(), request.operation) {
+        (Some(presented), wrapping::REWRAP, Operation::Write) => wrapping::rewrap(session, presented)?,
+        (Some(presented), _, Operation::Write) => wrapping::unwrap(session, presented)?,
+        (None, wrapping::WRAP, Operation::Write) => wrapping::echo(asked.wish, fields)?,
+        (None, sys::SEAL, Operation::Write) => return Ok(Outcome::Seal),
+        (None, sys::SNAPSHOT, Operation::Read) => return Ok(Outcome::Snapshot),
+        _ => {
+            let answer = dispatch(session, request, caller, asked.mounts, target, &fields)?;
+            // An answer without a body stays one, as in Vault.
+            let ignored =
+                if answer.has_envelope() { known::warning(target, request.operation, &fields) } else { Vec::new() };
+            answer.warn(ignored)
+        }
+    };
+    Ok(Outcome::Answer(wrapping::wrap(session, asked.wish, answer)?))
 }
 
 fn dispatch(
@@ -99,6 +157,8 @@ fn dispatch(
     let operation = request.operation;
     match mount.kind {
         MountKind::Kv => kv2::handle(session, mount, rest, operation, request.content_type.as_deref(), fields),
+        MountKind::Kv1 => kv1::handle(session, mount, rest, operation, fields),
+        MountKind::Cubbyhole => cubbyhole::handle(session, caller, rest, operation, fields),
         MountKind::Kubernetes => kubernetes::handle(session, mount, rest, operation, fields),
         MountKind::Token => token_api::handle(session, caller, rest, operation, fields),
         MountKind::System => sys::handle(session, caller, mounts, rest, operation, fields),
@@ -109,9 +169,6 @@ fn dispatch(
 fn check_form(request: &UpstreamRequest) -> Result<(), Refusal> {
     if request.namespace.as_deref().is_some_and(|namespace| !matches!(namespace, "" | "root")) {
         return Err(Refusal::said(404, "namespace not found: the embedded store has the root namespace only"));
-    }
-    if request.wrap_ttl.as_deref().is_some_and(|ttl| !matches!(ttl, "" | "0" | "0s")) {
-        return Err(Refusal::bad("the embedded store does not wrap responses; leave X-Vault-Wrap-TTL out"));
     }
     let path = request.path.as_str();
     if path.chars().any(char::is_control) {
@@ -154,8 +211,11 @@ fn authorise(
     let exists = match (request.operation, target) {
         (Operation::Write, Some((mount, rest))) => match mount.kind {
             MountKind::Kv => kv2::exists(session, mount, rest)?,
+            MountKind::Kv1 => Some(kv1::exists(session, mount, rest)?),
+            MountKind::Cubbyhole => Some(cubbyhole::exists(session, &caller.tag, rest)?),
+            MountKind::Token => token_role::exists(session, rest)?,
             MountKind::Kubernetes => kubernetes_role::exists(session, mount, rest)?,
-            _ => None,
+            MountKind::System => None,
         },
         _ => None,
     };

@@ -4,6 +4,7 @@
 //! next one, so many writers do not wait for one `fsync` each. A refused request writes nothing, but for the count of a
 //! limited token's uses. Out of scope: what requests mean ([`super::core`]).
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
@@ -16,14 +17,17 @@ use super::clock::Clock;
 use super::core::{self, Outcome};
 use super::envelope::{Answer, Refusal};
 use super::fault::Fault;
-use super::kubernetes::{self, ReviewOf};
+use super::kubernetes::ReviewOf;
 use super::mount;
-use super::sys::Facts;
+use super::snapshot::{self, SnapshotError};
+use super::status::Facts;
 use super::table::{EXPIRY, NAMES, RECORDS, Session, Shelves};
 use crate::upstream::{UpstreamError, UpstreamRequest};
 
 /// Most requests that share one commit: bounds how long the first of them waits.
 const BATCH: usize = 128;
+/// Largest backup over the network: it is held in memory once, and a broker's pod has some hundred MiB.
+pub const SNAPSHOT_BYTES: usize = 128 << 20;
 
 /// The open file and its keys.
 pub(crate) struct Engine {
@@ -138,7 +142,22 @@ impl Engine {
         match outcome {
             Ok(Outcome::Answer(answer)) => respond(Ok(answer)).map(Some),
             Ok(Outcome::Review(_) | Outcome::Seal) => Ok(None),
+            Ok(Outcome::Snapshot) => self.snapshot(&barrier).map(Some),
             Err(refusal) => respond(Err(refusal)).map(Some),
+        }
+    }
+
+    /// A backup of what is committed, as an answer.
+    fn snapshot(&self, barrier: &Barrier) -> Result<Response, Fault> {
+        let mut bytes = Bounded(Vec::new());
+        match snapshot::write(&self.database.begin_read()?, barrier, &mut bytes) {
+            Ok(_) => Ok(Answer::bytes(bytes.0).into_response("")),
+            Err(SnapshotError::Store(fault)) => Err(fault),
+            Err(_) => respond(Err(Refusal::said(
+                super::envelope::INTERNAL,
+                "the store is too large for a backup over the network; stop the broker and run \
+                 `vouchsafe-broker store backup --store FILE --store-key FILE --out FILE`",
+            ))),
         }
     }
 
@@ -198,11 +217,12 @@ impl Engine {
             let mut session = Session::new(&shelves, barrier, self.clock.now());
             let outcome = match &task {
                 Task::Request(request) => core::handle(&mut session, request),
-                Task::Finish(review) => kubernetes::finish(&mut session, review).map(Outcome::Answer),
+                Task::Finish(review) => core::finish(&mut session, review),
             };
             let done = match outcome {
                 Ok(Outcome::Answer(answer)) => Done::Response(respond(Ok(answer))?),
                 Ok(Outcome::Review(review)) => Done::Review(review),
+                Ok(Outcome::Snapshot) => Done::Response(self.snapshot(barrier)?),
                 Ok(Outcome::Seal) => {
                     self.seal();
                     Done::Response(respond(Ok(Answer::done()))?)
@@ -214,17 +234,28 @@ impl Engine {
             };
             let (writes, announced) = session.into_writes();
             dirty |= !writes.is_empty();
-            for ((shelf, key), value) in writes {
-                let table = shelves.of_mut(shelf);
-                match value {
-                    Some(value) => drop(table.insert(key.as_slice(), value.as_slice())?),
-                    None => drop(table.remove(key.as_slice())?),
-                }
-            }
+            shelves.apply(writes)?;
             changes.extend(announced);
             results.push(done);
         }
         Ok((results, changes, dirty))
+    }
+}
+
+/// Takes as much as an answer may hold.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > SNAPSHOT_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

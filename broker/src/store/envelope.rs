@@ -28,6 +28,10 @@ enum Body {
     Empty,
     /// Without envelope: health and seal state.
     Plain(Value),
+    /// As it was rendered before: what was wrapped.
+    Raw(Secret),
+    /// No JSON: a backup, encrypted.
+    Bytes(Vec<u8>),
     Envelope(Box<Envelope>),
 }
 
@@ -35,6 +39,8 @@ enum Body {
 struct Envelope {
     data: Option<Object>,
     auth: Option<Value>,
+    wrap_info: Option<Value>,
+    lease_duration: i64,
     warnings: Vec<String>,
     /// Some reads below `sys/` repeat their data beside the envelope's fields.
     repeat: bool,
@@ -78,6 +84,49 @@ impl Answer {
         Ok(Self::data(more))
     }
 
+    /// 200 with `wrap_info`: the answer itself was put away.
+    pub(crate) fn wrapped(info: Value) -> Self {
+        let envelope = Envelope { wrap_info: Some(info), ..Envelope::default() };
+        Self { status: OK, body: Body::Envelope(Box::new(envelope)) }
+    }
+
+    /// 200 with a body that was rendered before.
+    pub(crate) fn raw(body: Secret) -> Self {
+        Self { status: OK, body: Body::Raw(body) }
+    }
+
+    /// 200 with bytes that are no JSON.
+    pub(crate) fn bytes(bytes: Vec<u8>) -> Self {
+        Self { status: OK, body: Body::Bytes(bytes) }
+    }
+
+    /// Says how long a read without lease may be used.
+    pub(crate) fn with_lease_duration(mut self, seconds: i64) -> Self {
+        if let Body::Envelope(envelope) = &mut self.body {
+            envelope.lease_duration = seconds;
+        }
+        self
+    }
+
+    /// Whether there is an envelope, which can be wrapped.
+    pub(crate) fn has_envelope(&self) -> bool {
+        matches!(self.body, Body::Envelope(_))
+    }
+
+    /// Accessor of the token that the answer hands out.
+    pub(crate) fn accessor(&self) -> Option<&str> {
+        let Body::Envelope(envelope) = &self.body else { return None };
+        envelope.auth.as_ref()?.get("accessor")?.as_str()
+    }
+
+    /// The body as text, for putting it away.
+    pub(crate) fn into_text(self, request_id: &str) -> String {
+        match self.body {
+            Body::Envelope(envelope) => envelope.render(request_id).to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// A body without envelope.
     pub(crate) fn plain(status: u16, body: Value) -> Self {
         Self { status, body: Body::Plain(body) }
@@ -101,7 +150,7 @@ impl Answer {
         }
         match &mut self.body {
             Body::Envelope(envelope) => envelope.warnings.extend(warnings),
-            Body::Plain(_) => {}
+            Body::Plain(_) | Body::Raw(_) | Body::Bytes(_) => {}
             Body::Empty => {
                 self.status = OK;
                 self.body = Body::Envelope(Box::new(Envelope { warnings, ..Envelope::default() }));
@@ -113,13 +162,19 @@ impl Answer {
     /// The HTTP answer. `request_id` is new for each request.
     pub(crate) fn into_response(self, request_id: &str) -> Response {
         let body = match self.body {
-            Body::Empty => return respond(self.status, Vec::new()),
+            Body::Empty => return respond(self.status, Secret::new(Vec::new())),
+            Body::Raw(body) => return respond(self.status, body),
+            Body::Bytes(bytes) => {
+                let mut response = respond(self.status, Secret::new(bytes));
+                response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+                return response;
+            }
             Body::Plain(value) => value,
             Body::Envelope(envelope) => envelope.render(request_id),
         };
         let mut bytes = body.to_string().into_bytes();
         bytes.push(b'\n');
-        respond(self.status, bytes)
+        respond(self.status, Secret::new(bytes))
     }
 }
 
@@ -130,12 +185,14 @@ impl Envelope {
             body.extend(self.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         }
         let warnings = if self.warnings.is_empty() { Value::Null } else { Value::from(self.warnings) };
+        // A wrapped answer keeps its id for who unwraps it, as in Vault.
+        let request_id = if self.wrap_info.is_some() { "" } else { request_id };
         body.insert("request_id".to_owned(), Value::from(request_id));
         body.insert("lease_id".to_owned(), Value::from(""));
         body.insert("renewable".to_owned(), Value::from(false));
-        body.insert("lease_duration".to_owned(), Value::from(0));
+        body.insert("lease_duration".to_owned(), Value::from(self.lease_duration));
         body.insert("data".to_owned(), self.data.map_or(Value::Null, Value::Object));
-        body.insert("wrap_info".to_owned(), Value::Null);
+        body.insert("wrap_info".to_owned(), self.wrap_info.unwrap_or(Value::Null));
         body.insert("warnings".to_owned(), warnings);
         body.insert("auth".to_owned(), self.auth.unwrap_or(Value::Null));
         Value::Object(body)
@@ -198,7 +255,7 @@ impl Refusal {
             Self::Said { status, errors } => {
                 let mut bytes = json!({ "errors": errors }).to_string().into_bytes();
                 bytes.push(b'\n');
-                Ok(respond(status, bytes))
+                Ok(respond(status, Secret::new(bytes)))
             }
             Self::Fault(fault) => Err(fault),
         }
@@ -219,13 +276,12 @@ pub(crate) fn object(value: Value) -> Object {
     }
 }
 
-fn respond(status: u16, body: Vec<u8>) -> Response {
+fn respond(status: u16, body: Secret) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status != NO_CONTENT {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    Response { status, headers, body: Secret::new(body) }
+    // Also without a body, as Vault sends it.
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response { status, headers, body }
 }
 
 const OK: u16 = 200;

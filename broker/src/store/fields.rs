@@ -26,9 +26,9 @@ impl Fields {
         match serde_json::from_slice::<Value>(bytes) {
             Ok(Value::Object(map)) => Ok(Self(map)),
             Ok(Value::Null) => Ok(Self::default()),
-            Ok(_) => Err(Refusal::bad("failed to parse JSON input: the body must be a JSON object")),
+            Ok(_) => Err(Refusal::bad("error parsing JSON: the body must be a JSON object")),
             Err(error) => Err(Refusal::bad(format!(
-                "failed to parse JSON input: no JSON at line {}, column {}",
+                "error parsing JSON: no JSON at line {}, column {}",
                 error.line(),
                 error.column()
             ))),
@@ -38,6 +38,21 @@ impl Fields {
     /// From a query.
     pub(crate) fn from_query(query: &[(String, String)]) -> Self {
         Self(query.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect())
+    }
+
+    /// Whether nothing was sent at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Everything that was sent.
+    pub(crate) fn all(&self) -> &Object {
+        &self.0
+    }
+
+    /// Everything that was sent.
+    pub(crate) fn into_object(self) -> Object {
+        self.0
     }
 
     /// Whether the field was sent; `null` counts as not sent.

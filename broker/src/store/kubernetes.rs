@@ -25,6 +25,7 @@ use super::mount::Mount;
 use super::table::{Listed, Session};
 use super::token::{self, Lifetime, Token, clean_policies};
 use super::token_api;
+use super::wrapping::Wish;
 use crate::upstream::Operation;
 
 /// Port of an API server whose address names none.
@@ -57,6 +58,8 @@ pub(crate) struct ReviewOf {
     pub(crate) reviewer: Option<Secret>,
     /// Whether the pod's own token and roots may be used.
     pub(crate) local: bool,
+    /// Whether the answer shall be wrapped.
+    pub(crate) wish: Option<Wish>,
     mount: Mount,
     role: String,
     client: IpAddr,
@@ -88,6 +91,26 @@ pub(crate) fn handle(
             _ => Err(Refusal::no_such_path()),
         },
     }
+}
+
+/// Configures a mount for the cluster that the store runs in: the pod's own roots, and its own token, which is read
+/// again for each review.
+pub(crate) fn set_up_in_cluster(session: &mut Session<'_>, mount: &Mount, host: &str) -> Result<(), Fault> {
+    let config = Config {
+        host: host.to_owned(),
+        ca_cert: String::new(),
+        pem_keys: Vec::new(),
+        issuer: String::new(),
+        disable_iss_validation: true,
+        disable_local_ca_jwt: false,
+        reviewer_set: false,
+    };
+    session.write("kubernetes config", &config_record(mount), &config, Listed::No)
+}
+
+/// Whether `host` is an API server's address.
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
+    server(host).map(drop)
 }
 
 /// Removes everything of a mount.
@@ -134,6 +157,7 @@ pub(crate) fn login(
         ca_cert: config.ca_cert,
         reviewer,
         local: !config.disable_local_ca_jwt,
+        wish: None,
         mount: mount.clone(),
         role: role_name,
         client,
@@ -324,6 +348,7 @@ impl ReviewOf {
             ca_cert: String::new(),
             reviewer: None,
             local: false,
+            wish: None,
             mount: Mount::example(),
             role: "r".to_owned(),
             client: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),

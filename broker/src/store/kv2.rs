@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use super::envelope::{Answer, Object, Refusal, UNSUPPORTED_MEDIA, object};
 use super::fault::Fault;
 use super::fields::{Fields, int_of};
-use super::kv2_key::{Config, Key, Place, version_data};
+use super::kv2_key::{Config, Key, Place, key_folder, version_data};
 use super::kv2_metadata;
 use super::mount::Mount;
 use super::table::{Listed, Session};
+use super::walk;
 use crate::upstream::Operation;
 
 /// Answers `MOUNT/REST`.
@@ -69,7 +70,7 @@ pub(crate) fn exists(session: &Session<'_>, mount: &Mount, rest: &str) -> Result
 
 /// Removes everything of a mount.
 pub(crate) fn remove_all(session: &mut Session<'_>, mount: &Mount) -> Result<(), Fault> {
-    for path in kv2_metadata::scan(session, mount, "")? {
+    for path in walk::below(session, &key_folder(mount))? {
         let place = Place { mount, path: &path };
         if let Some(key) = place.load(session)? {
             place.remove(session, &key)?;

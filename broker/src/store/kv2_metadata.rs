@@ -13,6 +13,7 @@ use super::kv2::{merge, require_merge_patch};
 use super::kv2_key::{Config, Key, Place, key_folder};
 use super::mount::Mount;
 use super::table::{Listed, Session};
+use super::walk;
 
 /// Name of the record of a mount's settings.
 pub(crate) fn config_record(mount: &Mount) -> String {
@@ -131,7 +132,7 @@ pub(crate) fn list(
         path => format!("{}/", path.trim_end_matches('/')),
     };
     let mut keys = if deep {
-        scan(session, place.mount, &folder)?
+        walk::below(session, &format!("{}{folder}", key_folder(place.mount)))?
     } else {
         session.list(&format!("{}{folder}", key_folder(place.mount)))?
     };
@@ -152,19 +153,6 @@ pub(crate) fn list(
         more.insert("key_info".to_owned(), Value::Object(infos));
     }
     Answer::keys_with(keys, more)
-}
-
-/// Paths of all keys below `folder`, relative to it.
-pub(crate) fn scan(session: &Session<'_>, mount: &Mount, folder: &str) -> Result<Vec<String>, Fault> {
-    let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
-    while let Some(below) = folders.pop() {
-        for name in session.list(&format!("{}{folder}{below}", key_folder(mount)))? {
-            let path = format!("{below}{name}");
-            if name.ends_with('/') { folders.push(path) } else { found.push(path) }
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 fn describe(key: &Key) -> Object {
@@ -230,7 +218,9 @@ fn check_metadata_version(cas: Option<u64>, config: &Config, key: Option<&Key>) 
 }
 
 fn custom_metadata(fields: &Fields) -> Result<Option<BTreeMap<String, String>>, Refusal> {
-    let invalid = |problem: String| Refusal::bad(format!("custom_metadata validation failed: {problem}"));
+    let invalid = |problem: String| {
+        Refusal::bad(format!("1 error occurred:\n\t* custom_metadata validation failed: {problem}\n\n"))
+    };
     let Some(custom) = fields.text_map("custom_metadata")? else { return Ok(None) };
     if custom.len() > CUSTOM_KEYS {
         let count = custom.len();

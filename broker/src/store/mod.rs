@@ -1,20 +1,24 @@
 //! The embedded store: an [`Upstream`] that answers the Vault API from one encrypted file.
 //!
-//! It behaves like OpenBao for what a laptop and a small cluster need: KV version 2, policies, tokens, the auth method
-//! `kubernetes`, and the reads below `sys/` that clients make. It is the default of `dev` and of the tests, and says so
+//! It behaves like OpenBao for what a laptop and a small cluster need: KV versions 1 and 2, policies, tokens and their
+//! roles, cubbyholes, response wrapping, the auth method `kubernetes`, and what clients ask below `sys/`. It is the default of `dev` and of the tests, and says so
 //! when it is asked for something that it lacks.
 //!
 //! ```text
-//! Store (async) -> engine (transactions, one writer) -> core (token, policy, route) -> kv2, token_api, kubernetes, sys
+//! Store (async) -> engine (transactions, one writer) -> core (token, policy, route, wrapping) -> kv1, kv2, cubbyhole,
+//!                                                            token_api, kubernetes, sys
 //!                                                       records: table (names, lists) -> barrier (encryption) -> redb
 //! ```
-//! Out of scope: several replicas, namespaces, response wrapping, other engines. With this store the broker *is* the
+//! Out of scope: several replicas, namespaces, other engines. With this store the broker *is* the
 //! store: it can read every secret, which it cannot in front of Vault.
 
 mod acl;
+pub mod backup;
 mod barrier;
+mod capabilities;
 mod clock;
 mod core;
+mod cubbyhole;
 mod engine;
 mod envelope;
 mod fault;
@@ -22,21 +26,31 @@ mod fields;
 mod hcl;
 mod jwt;
 mod key;
+mod known;
 mod kubernetes;
 mod kubernetes_role;
+mod kv1;
 mod kv2;
 mod kv2_key;
 mod kv2_metadata;
+mod leases;
 mod mount;
+mod mount_api;
 mod open;
 mod policies;
 mod policy;
 mod review;
+mod snapshot;
+mod status;
 mod sys;
 mod table;
 mod token;
 mod token_api;
+mod token_create;
+mod token_role;
 mod tree;
+mod walk;
+mod wrapping;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +88,26 @@ impl Store {
     ///
     /// Reads and writes files: call it where blocking is allowed.
     pub fn open(options: &StoreOptions, clock: Clock) -> Result<(Self, Option<RootToken>), StoreError> {
-        let opened = open::open(options, &clock)?;
+        Self::start(options, open::open(options, &clock, None)?, clock)
+    }
+
+    /// The same in a pod: a store that is made now also has `auth/kubernetes/`, which asks the API server `api_server`
+    /// (`https://HOST:PORT`) with the pod's own roots and token. A store that is there already is left as it is.
+    pub fn open_in_cluster(
+        options: &StoreOptions,
+        clock: Clock,
+        api_server: &str,
+    ) -> Result<(Self, Option<RootToken>), StoreError> {
+        kubernetes::check_host(api_server)
+            .map_err(|problem| StoreError::File { file: options.file.clone(), problem })?;
+        Self::start(options, open::open(options, &clock, Some(api_server))?, clock)
+    }
+
+    fn start(
+        options: &StoreOptions,
+        opened: open::Opened,
+        clock: Clock,
+    ) -> Result<(Self, Option<RootToken>), StoreError> {
         let (changes, _) = broadcast::channel(CHANGES);
         let engine = Arc::new(Engine::new(opened.database, opened.barrier, opened.cluster_id, clock, changes));
         let (jobs, queue) = mpsc::channel(QUEUE);

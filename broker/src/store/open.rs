@@ -4,9 +4,10 @@
 //! store file   redb, mode 0600; header: "format" = "vouchsafe-store-1", "wrapped" = data key under the key file's key
 //! key file     64 hex digits and a newline, mode 0400 or 0600
 //! ```
-//! First start, and only if allowed: both files are made, `secret/` is mounted, a root token comes out once. A store
+//! First start, and only if allowed: both files are made, `secret/` is mounted (and in a cluster `auth/kubernetes/` set
+//! up), a root token comes out once. A store
 //! without its key file, or a key file that does not fit, is an error and never a new store.
-//! Out of scope: backing them up. Whoever has both files has every secret: keep them apart.
+//! Out of scope: backing them up ([`super::backup`]). Whoever has both files has every secret: keep them apart.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -21,6 +22,7 @@ use super::barrier::{self, Barrier, KEY_BYTES, hex};
 use super::clock::Clock;
 use super::engine::write_shelves;
 use super::fault::Fault;
+use super::kubernetes;
 use super::mount::{self, Mounts};
 use super::policies;
 use super::table::{HEADER, Session};
@@ -85,6 +87,14 @@ pub enum StoreError {
         /// What is wrong and how to mend it.
         problem: String,
     },
+    /// A backup cannot be made or read.
+    #[error("backup {}: {problem}", file.display())]
+    Backup {
+        /// The backup.
+        file: PathBuf,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
     /// The key file belongs to another store.
     #[error("key file {}: it does not open store {}; use the key file that was made with this store", key_file.display(), file.display())]
     WrongKey {
@@ -102,7 +112,7 @@ impl StoreError {
             Self::Missing(_) | Self::KeyMissing { .. } => Kind::Missing,
             Self::Held(_) => Kind::Conflict,
             Self::File { .. } => Kind::Unavailable,
-            Self::Foreign { .. } | Self::Key { .. } | Self::WrongKey { .. } => Kind::Invalid,
+            Self::Foreign { .. } | Self::Key { .. } | Self::WrongKey { .. } | Self::Backup { .. } => Kind::Invalid,
         }
     }
 }
@@ -116,7 +126,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens the store, or makes it.
-pub(crate) fn open(options: &StoreOptions, clock: &Clock) -> Result<Opened, StoreError> {
+pub(crate) fn open(options: &StoreOptions, clock: &Clock, api_server: Option<&str>) -> Result<Opened, StoreError> {
     let file_problem = |problem: String| StoreError::File { file: options.file.clone(), problem };
     let is_new = match std::fs::metadata(&options.file) {
         Ok(found) => found.len() == 0,
@@ -138,11 +148,12 @@ pub(crate) fn open(options: &StoreOptions, clock: &Clock) -> Result<Opened, Stor
     };
     let barrier = Barrier::new(&data_key).map_err(|fault| file_problem(fault.to_string()))?;
     if !is_new {
+        upgrade(&database, &barrier, clock).map_err(|fault| file_problem(fault.to_string()))?;
         return Ok(Opened { database, barrier, cluster_id, root: None });
     }
     let key = read_key(options)?.map_or_else(|| make_key(options), Ok)?;
-    let (cluster_id, root) =
-        initialise(&database, &barrier, &key, &data_key, clock).map_err(|fault| file_problem(fault.to_string()))?;
+    let (cluster_id, root) = initialise(&database, &barrier, &(key, data_key), clock, api_server)
+        .map_err(|fault| file_problem(fault.to_string()))?;
     Ok(Opened { database, barrier, cluster_id, root: Some(RootToken(root)) })
 }
 
@@ -200,28 +211,30 @@ fn new_data_key() -> Result<Secret, StoreError> {
 fn initialise(
     database: &Database,
     barrier: &Barrier,
-    key: &Secret,
-    data_key: &Secret,
+    (key, data_key): &(Secret, Secret),
     clock: &Clock,
+    api_server: Option<&str>,
 ) -> Result<(String, Secret), Fault> {
     let transaction = database.begin_write()?;
     let (cluster_id, root);
     {
         let mut shelves = write_shelves(&transaction)?;
         let mut session = Session::new(&shelves, barrier, clock.now());
-        Mounts::initial(&session)?.save(&mut session)?;
+        let mut mounts = Mounts::initial(&session)?;
+        if let Some(host) = api_server {
+            let mount = mounts.add_kubernetes(&session)?;
+            kubernetes::set_up_in_cluster(&mut session, &mount, host)?;
+        }
+        mounts.save(&mut session)?;
         policies::create_default(&mut session)?;
+        policies::create_response_wrapping(&mut session)?;
         let mut token = Token::draft(session.now, "auth/token/root");
         token.policies = vec!["root".to_owned()];
         "root".clone_into(&mut token.display_name);
         root = token::issue(&mut session, &mut token, None)?;
         cluster_id = mount::uuid_of(session.barrier.random()?);
         let (writes, _) = session.into_writes();
-        for ((shelf, key), value) in writes {
-            if let Some(value) = value {
-                shelves.of_mut(shelf).insert(key.as_slice(), value.as_slice())?;
-            }
-        }
+        shelves.apply(writes)?;
         let mut header = transaction.open_table(HEADER)?;
         header.insert(FORMAT, FORMAT_1)?;
         header.insert(WRAPPED, barrier::wrap(key, data_key)?.as_slice())?;
@@ -231,8 +244,26 @@ fn initialise(
     Ok((cluster_id, root))
 }
 
+/// Adds what a store of an earlier version lacks.
+fn upgrade(database: &Database, barrier: &Barrier, clock: &Clock) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    {
+        let mut shelves = write_shelves(&transaction)?;
+        let mut session = Session::new(&shelves, barrier, clock.now());
+        let mut mounts = Mounts::load(&session)?;
+        if !mounts.add_cubbyhole(&session)? {
+            return Ok(());
+        }
+        mounts.save(&mut session)?;
+        policies::create_response_wrapping(&mut session)?;
+        let (writes, _) = session.into_writes();
+        shelves.apply(writes)?;
+    }
+    Ok(transaction.commit()?)
+}
+
 /// The key; `None` where the file is not there.
-fn read_key(options: &StoreOptions) -> Result<Option<Secret>, StoreError> {
+pub(crate) fn read_key(options: &StoreOptions) -> Result<Option<Secret>, StoreError> {
     let problem = |problem: String| StoreError::Key { key_file: options.key_file.clone(), problem };
     let file = match File::open(&options.key_file) {
         Ok(file) => file,
@@ -288,13 +319,13 @@ fn make_key(options: &StoreOptions) -> Result<Secret, StoreError> {
 }
 
 /// Makes the file's entry in its folder durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
 /// Both files are their owner's alone.
-const FILE_MODE: u32 = 0o600;
+pub(crate) const FILE_MODE: u32 = 0o600;
 /// Mode bits of a key file that others could use.
 const OTHERS: u32 = 0o077;
 /// Size of a key file that we made.
@@ -308,6 +339,6 @@ const FORMAT: &[u8] = b"format";
 /// The form that this version writes.
 const FORMAT_1: &[u8] = b"vouchsafe-store-1";
 /// Header field: the wrapped data key.
-const WRAPPED: &[u8] = b"wrapped";
+pub(crate) const WRAPPED: &[u8] = b"wrapped";
 /// Header field: identifies the store.
 const CLUSTER: &[u8] = b"cluster";

@@ -31,6 +31,12 @@ pub(crate) fn create_default(session: &mut Session<'_>) -> Result<(), Fault> {
     session.write(KIND, &record(DEFAULT), &stored, Listed::Yes)
 }
 
+/// Stores the policy of wrapping tokens, which nobody can change.
+pub(crate) fn create_response_wrapping(session: &mut Session<'_>) -> Result<(), Fault> {
+    let stored = Stored { text: RESPONSE_WRAPPING_POLICY.to_owned(), version: 1, modified: session.now };
+    session.write(KIND, &record(RESPONSE_WRAPPING), &stored, Listed::No)
+}
+
 /// What a token may do: the rules of all its policies.
 pub(crate) fn acl_of(session: &Session<'_>, token: &Token) -> Result<Acl, Fault> {
     if token.is_root() {
@@ -100,7 +106,7 @@ fn write(session: &mut Session<'_>, old: bool, sent: &str, fields: &Fields) -> R
     if name != sent {
         warnings.push(format!("policy name was converted to {name}"));
     }
-    if name == ROOT {
+    if matches!(name.as_str(), ROOT | RESPONSE_WRAPPING) {
         return Err(Refusal::bad(format!("cannot update {name:?} policy")));
     }
     if name.contains('/') || name.len() > NAME_BYTES {
@@ -130,7 +136,7 @@ fn write(session: &mut Session<'_>, old: bool, sent: &str, fields: &Fields) -> R
 }
 
 fn delete(session: &mut Session<'_>, name: &str) -> Result<Answer, Refusal> {
-    if name == ROOT {
+    if matches!(name, ROOT | RESPONSE_WRAPPING) {
         return Err(Refusal::bad(format!("cannot delete {name:?} policy")));
     }
     if name == DEFAULT {
@@ -152,6 +158,12 @@ const KIND: &str = "policy";
 const ROOT: &str = "root";
 /// The policy that every token gets.
 const DEFAULT: &str = "default";
+/// The policy of wrapping tokens; it stands in no listing, as in Vault.
+pub(crate) const RESPONSE_WRAPPING: &str = "response-wrapping";
+/// What a wrapping token may do: be unwrapped, once.
+const RESPONSE_WRAPPING_POLICY: &str = r#"path "cubbyhole/response" { capabilities = ["create", "read"] }
+path "sys/wrapping/unwrap" { capabilities = ["update"] }
+"#;
 /// Longest name of a policy; Vault has no limit.
 const NAME_BYTES: usize = 512;
 /// Text of [`DEFAULT`] in a new store: what a token needs to look after itself.
@@ -167,4 +179,12 @@ path "sys/capabilities-self" { capabilities = ["update"] }
 path "sys/leases/lookup" { capabilities = ["update"] }
 path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/renew" { capabilities = ["update"] }
+
+# It has a place of its own.
+path "cubbyhole/*" { capabilities = ["create", "read", "update", "delete", "list"] }
+
+# It may wrap, look up and unwrap answers.
+path "sys/wrapping/wrap" { capabilities = ["update"] }
+path "sys/wrapping/lookup" { capabilities = ["update"] }
+path "sys/wrapping/unwrap" { capabilities = ["update"] }
 "#;

@@ -85,13 +85,26 @@ impl<T> Shelves<T> {
         }
     }
 
-    /// The table to write `shelf` to.
-    pub(crate) fn of_mut(&mut self, shelf: Shelf) -> &mut T {
+    fn of_mut(&mut self, shelf: Shelf) -> &mut T {
         match shelf {
             Shelf::Records => &mut self.records,
             Shelf::Names => &mut self.names,
             Shelf::Expiry => &mut self.expiry,
         }
+    }
+}
+
+impl Shelves<redb::Table<'_, &'static [u8], &'static [u8]>> {
+    /// Carries out what a session held back.
+    pub(crate) fn apply(&mut self, writes: Pending) -> Result<(), Fault> {
+        for ((shelf, key), value) in writes {
+            let table = self.of_mut(shelf);
+            match value {
+                Some(value) => drop(table.insert(key.as_slice(), value.as_slice())?),
+                None => drop(table.remove(key.as_slice())?),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use super::barrier::hex;
 use super::fault::Fault;
 use super::fields::short_duration;
 use super::table::{Listed, Session};
+use super::{cubbyhole, wrapping};
 
 /// Longest life of a token that is not periodic, in seconds: 768 hours, as in Vault.
 pub(crate) const MAX_TTL: i64 = 768 * 3600;
@@ -66,6 +67,9 @@ pub(crate) struct Token {
     pub(crate) renewable: bool,
     /// Whether it behaves as a batch token: not renewable, not revocable.
     pub(crate) batch: bool,
+    /// The token role it came from.
+    #[serde(default)]
+    pub(crate) role: Option<String>,
     /// The kubernetes role it came from, as the name of the role's record.
     pub(crate) role_record: Option<String>,
     /// Networks that it may be used from; empty for all.
@@ -93,6 +97,7 @@ impl Token {
             renewed: None,
             renewable: false,
             batch: false,
+            role: None,
             role_record: None,
             bound_cidrs: Vec::new(),
         }
@@ -169,13 +174,14 @@ pub(crate) fn accessors(session: &Session<'_>) -> Result<Vec<String>, Fault> {
     Ok(accessors)
 }
 
-/// Counts a use of a limited token; its last use still works.
+/// Counts a use of a limited token; its last use still works, and the caller revokes it after that.
 pub(crate) fn count_use(session: &mut Session<'_>, tag: &str, token: &mut Token) -> Result<(), Fault> {
     match token.num_uses {
         0 => Ok(()),
+        // Not revoked yet: what belongs to it must still be there for this request.
         1 => {
             token.num_uses = -1;
-            revoke(session, tag)
+            session.write(KIND, &record(tag), token, Listed::Yes)
         }
         _ => {
             token.num_uses -= 1;
@@ -248,7 +254,7 @@ impl Lifetime {
             (self.period.min(max), (self.explicit_max_ttl > 0).then_some(self.explicit_max_ttl))
         } else {
             let asked = [self.increment, self.ttl].into_iter().find(|seconds| *seconds > 0);
-            (asked.unwrap_or(DEFAULT_TTL.min(max)), Some(max))
+            (asked.unwrap_or(DEFAULT_TTL), Some(max))
         };
         if let Some(bound) = bound {
             let left = self.issued.as_second().saturating_add(bound) - now.as_second();
@@ -327,7 +333,8 @@ fn remove(session: &mut Session<'_>, tag: &str) -> Result<(), Fault> {
     if let Some(end) = token.expires {
         session.forget_expiry(end.as_second(), tag);
     }
-    Ok(())
+    cubbyhole::forget(session, tag)?;
+    wrapping::forget(session, tag)
 }
 
 fn clear_ended(session: &mut Session<'_>) -> Result<(), Fault> {

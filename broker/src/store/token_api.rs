@@ -1,18 +1,18 @@
-//! The endpoints below `auth/token/`: create, lookup, renew and revoke, by value, by accessor and for oneself.
+//! The endpoints below `auth/token/`: lookup, renew and revoke, by value, by accessor and for oneself.
 //!
-//! Out of scope: token roles (`auth/token/roles`), which nobody needs here yet.
+//! Out of scope: making tokens ([`super::token_create`]) and their roles ([`super::token_role`]).
 
 use serde_json::{Value, json};
 use vouchsafe_model::Secret;
 
 use super::core::Caller;
-use super::envelope::{Answer, FORBIDDEN, Object, Refusal, object};
-use super::fault::Fault;
+use super::envelope::{Answer, FORBIDDEN, INTERNAL, Object, Refusal, object};
 use super::fields::Fields;
 use super::kubernetes_role::Role;
-use super::policies;
 use super::table::Session;
-use super::token::{self, Lifetime, Token, clean_policies};
+use super::token::{self, Lifetime, Token};
+use super::token_create::{self, Kind};
+use super::token_role;
 use crate::upstream::Operation;
 
 /// Answers `auth/token/REST`.
@@ -25,8 +25,9 @@ pub(crate) fn handle(
 ) -> Result<Answer, Refusal> {
     use Operation::{List, Read, Write};
     match (rest, operation) {
-        ("create", Write) => create(session, caller, fields, false),
-        ("create-orphan", Write) => create(session, caller, fields, true),
+        ("create", Write) => token_create::create(session, caller, Kind::Child, fields),
+        ("create-orphan", Write) => token_create::create(session, caller, Kind::Orphan, fields),
+        ("roles" | "roles/", List) => Answer::keys(session.list(token_role::FOLDER)?),
         ("lookup-self", Read | Write) => look_up(session, caller, &caller.value),
         ("lookup", Read | Write) => {
             let value = fields.secret("token")?.unwrap_or_else(|| caller.value.duplicate());
@@ -63,7 +64,11 @@ pub(crate) fn handle(
         },
         ("accessors" | "accessors/", List) => Answer::keys(token::accessors(session)?),
         _ if PATHS.contains(&rest) => Err(Refusal::unsupported()),
-        _ => Err(Refusal::no_such_path()),
+        _ => match (rest.split_once('/'), operation) {
+            (Some(("create", name)), Write) => token_create::create(session, caller, Kind::Of(name), fields),
+            (Some(("roles", name)), _) if !name.contains('/') => token_role::handle(session, name, operation, fields),
+            _ => Err(Refusal::no_such_path()),
+        },
     }
 }
 
@@ -76,13 +81,18 @@ pub(crate) fn needs_sudo(rest: &str) -> bool {
 pub(crate) fn auth_block(session: &Session<'_>, token: &Token, value: Option<&Secret>) -> Value {
     // EXPOSE: the one answer that hands the token to its owner.
     let value = value.and_then(Secret::expose_str).unwrap_or_default();
-    json!({
+    let mut block = object(json!({
         "client_token": value, "accessor": if token.batch { "" } else { token.accessor.as_str() },
-        "policies": token.policies, "token_policies": token.policies, "metadata": token.meta,
+        "policies": token.policies, "metadata": token.meta,
         "lease_duration": token.seconds_left(session.now), "renewable": token.renewable, "entity_id": "",
         "token_type": token.kind(), "orphan": token.parent.is_none(), "mfa_requirement": null,
         "num_uses": token.num_uses,
-    })
+    }));
+    // Left out where there are none, as in Vault.
+    if !token.policies.is_empty() {
+        block.insert("token_policies".to_owned(), json!(token.policies));
+    }
+    Value::Object(block)
 }
 
 fn look_up(session: &Session<'_>, caller: &Caller, value: &Secret) -> Result<Answer, Refusal> {
@@ -98,7 +108,7 @@ fn describe(session: &Session<'_>, token: &Token, value: Option<&Secret>) -> Obj
     // EXPOSE: who looks up a token by its value has it already.
     let id = value.and_then(Secret::expose_str).unwrap_or_default();
     let mut data = object(json!({
-        "id": id, "accessor": token.accessor, "policies": token.policies, "path": token.path, "meta": token.meta,
+        "id": id, "accessor": if token.batch { "" } else { token.accessor.as_str() }, "policies": token.policies, "path": token.path, "meta": token.meta,
         "display_name": token.display_name, "num_uses": token.num_uses, "orphan": token.parent.is_none(),
         "creation_time": token.created.as_second(), "creation_ttl": token.ttl,
         "expire_time": token.expires.map(|end| end.to_string()), "ttl": token.seconds_left(session.now),
@@ -109,6 +119,9 @@ fn describe(session: &Session<'_>, token: &Token, value: Option<&Secret>) -> Obj
     };
     if token.period > 0 {
         add("period", Value::from(token.period));
+    }
+    if let Some(role) = &token.role {
+        add("role", Value::from(role.as_str()));
     }
     if !token.bound_cidrs.is_empty() {
         add("bound_cidrs", json!(token.bound_cidrs));
@@ -144,10 +157,19 @@ fn renew(
         })?;
         (asked, token.max_ttl, token.period) = (role.token_ttl, role.token_max_ttl, role.token_period);
     }
+    let mut period = token.period;
+    if let Some(name) = &token.role {
+        let role = token_role::load(session, name)?;
+        let role = role.ok_or_else(|| {
+            let problem = format!("original token role {name:?} could not be found, not renewing");
+            Refusal::said(INTERNAL, format!("1 error occurred:\n\t* failed to renew entry: {problem}\n\n"))
+        })?;
+        period = if role.period() > 0 { role.period() } else { period };
+    }
     let lifetime = Lifetime {
         increment: fields.seconds("increment")?.unwrap_or(0),
         ttl: asked,
-        period: token.period,
+        period,
         max_ttl: token.max_ttl,
         explicit_max_ttl: token.explicit_max_ttl,
         issued: token.created,
@@ -167,156 +189,6 @@ fn revoke(session: &mut Session<'_>, found: Option<(String, Token)>) -> Result<A
     Ok(Answer::done())
 }
 
-fn create(session: &mut Session<'_>, caller: &Caller, fields: &Fields, orphan: bool) -> Result<Answer, Refusal> {
-    let parent = &caller.token;
-    if parent.batch {
-        return Err(Refusal::bad("batch tokens cannot create more tokens"));
-    }
-    if parent.num_uses != 0 {
-        return Err(Refusal::bad("restricted use token cannot generate child tokens"));
-    }
-    let path = if orphan { "auth/token/create-orphan" } else { "auth/token/create" };
-    let sudo = caller.has_sudo(path);
-    let mut token = Token::draft(session.now, path);
-    token.batch = match fields.text("type")?.as_deref() {
-        None | Some("" | "service") => false,
-        Some("batch") => true,
-        Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
-    };
-    token.num_uses = fields.int("num_uses")?.unwrap_or(0);
-    if token.num_uses < 0 {
-        return Err(Refusal::bad("number of uses cannot be negative"));
-    }
-    token.meta = fields.text_map("meta")?;
-    token.display_name = display_name(fields.text("display_name")?);
-    let chosen = fields.secret("id")?;
-    if chosen.is_some() && !sudo {
-        return Err(Refusal::bad("root or sudo privileges required to specify token id"));
-    }
-    if let Some(chosen) = &chosen
-        && token::find(session, chosen)?.is_some()
-    {
-        return Err(Refusal::bad("cannot create a token with a duplicate ID"));
-    }
-    token.policies = child_policies(caller, fields, sudo)?;
-    if token.is_root() && !parent.is_root() {
-        return Err(Refusal::bad("root tokens may not be created without parent token being root"));
-    }
-    if token.is_root() && token.batch {
-        return Err(Refusal::bad("batch tokens cannot be root tokens"));
-    }
-    let no_parent = fields.flag("no_parent")?.unwrap_or(false);
-    if no_parent && !sudo {
-        return Err(Refusal::bad("root or sudo privileges required to create orphan token"));
-    }
-    if !orphan && !no_parent {
-        token.parent = Some(caller.tag.clone());
-        token.bound_cidrs.clone_from(&parent.bound_cidrs);
-    }
-    let mut warnings = set_lifetime(session, caller, &mut token, fields, sudo)?;
-    if chosen.is_some() {
-        warnings.push("A token of a chosen value is only as secret as its value; let the store choose.".to_owned());
-    }
-    let value = token::issue(session, &mut token, chosen)?;
-    warnings.extend(unknown_policies(session, &token)?);
-    Ok(Answer::auth(auth_block(session, &token, Some(&value))).warn(warnings))
-}
-
-/// TTL, period and renewability of a new token; the warnings about what was cut.
-fn set_lifetime(
-    session: &Session<'_>,
-    caller: &Caller,
-    token: &mut Token,
-    fields: &Fields,
-    sudo: bool,
-) -> Result<Vec<String>, Refusal> {
-    let positive = |name: &str| match fields.seconds(name)? {
-        Some(seconds) if seconds < 0 => Err(Refusal::bad(format!("{name} must be positive"))),
-        other => Ok(other.unwrap_or(0)),
-    };
-    token.explicit_max_ttl = positive("explicit_max_ttl")?;
-    token.period = positive("period")?;
-    if token.period > 0 && !sudo {
-        return Err(Refusal::bad("root or sudo privileges required to create periodic token"));
-    }
-    if token.batch {
-        for (name, set) in [
-            ("explicit_max_ttl", token.explicit_max_ttl != 0),
-            ("num_uses", token.num_uses != 0),
-            ("period", token.period != 0),
-        ] {
-            if set {
-                return Err(Refusal::bad(format!("batch tokens cannot have {name:?} set")));
-            }
-        }
-    }
-    token.ttl = match positive("ttl")? {
-        0 => positive("lease")?,
-        ttl => ttl,
-    };
-    let mut warnings = Vec::new();
-    if token.period > 0 || token.ttl > 0 || !token.is_root() {
-        let lifetime = Lifetime {
-            increment: 0,
-            ttl: token.ttl,
-            period: token.period,
-            max_ttl: 0,
-            explicit_max_ttl: token.explicit_max_ttl,
-            issued: session.now,
-        };
-        let (ttl, cut) = lifetime.seconds(session.now).ok_or_else(|| Refusal::bad("ttl must be positive"))?;
-        token.ttl = ttl;
-        warnings = cut;
-    } else {
-        token.ttl = token.explicit_max_ttl;
-    }
-    if token.ttl == 0 && caller.token.ttl != 0 {
-        return Err(Refusal::bad("expiring root tokens cannot create non-expiring root tokens"));
-    }
-    token.renewable = token.ttl != 0 && !token.batch && fields.flag("renewable")?.unwrap_or(true);
-    Ok(warnings)
-}
-
-fn child_policies(caller: &Caller, fields: &Fields, sudo: bool) -> Result<Vec<String>, Refusal> {
-    let asked = fields.texts("policies")?.unwrap_or_default();
-    let no_default = fields.flag("no_default_policy")?.unwrap_or(false);
-    let of_parent = clean_policies(&caller.token.policies, false);
-    let parent_has_default = of_parent.iter().any(|policy| policy == "default");
-    let mut policies = if asked.is_empty() {
-        of_parent
-    } else if sudo {
-        clean_policies(&asked, !no_default)
-    } else {
-        let asked = clean_policies(&asked, false);
-        if !asked.iter().all(|policy| of_parent.contains(policy)) {
-            return Err(Refusal::bad("child policies must be subset of parent"));
-        }
-        clean_policies(&asked, !no_default && parent_has_default)
-    };
-    if no_default {
-        policies.retain(|policy| policy != "default");
-    }
-    Ok(policies)
-}
-
-/// One warning for each policy that does not exist.
-pub(crate) fn unknown_policies(session: &Session<'_>, token: &Token) -> Result<Vec<String>, Fault> {
-    let mut warnings = Vec::new();
-    for policy in &token.policies {
-        if policy != "root" && !policies::exists(session, policy)? {
-            warnings.push(format!("Policy {policy:?} does not exist"));
-        }
-    }
-    Ok(warnings)
-}
-
-fn display_name(asked: Option<String>) -> String {
-    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return "token".to_owned() };
-    let clean = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
-    let full: String = format!("token-{asked}").chars().map(clean).collect();
-    full.trim_end_matches('-').to_owned()
-}
-
 fn accessor(fields: &Fields) -> Result<String, Refusal> {
     fields
         .text("accessor")?
@@ -330,7 +202,8 @@ fn by_accessor(session: &Session<'_>, accessor: &str) -> Result<(String, Token),
 }
 
 /// Paths that exist, for telling "no such path" from "no such operation".
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
+    "roles",
     "create",
     "create-orphan",
     "lookup",

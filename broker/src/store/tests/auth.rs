@@ -185,9 +185,6 @@ async fn mounts_are_shown_to_those_who_may_reach_into_them() {
 #[tokio::test]
 async fn what_the_store_lacks_is_said_and_never_done_halfway() {
     let f = Fixture::new();
-    let mut wrapped = request(Some(&f.root), Read, "sys/mounts", &Value::Null);
-    wrapped.wrap_ttl = Some("60".to_owned());
-    assert_eq!(call(&f.store, wrapped).await.0, 400);
     let mut elsewhere = request(Some(&f.root), Read, "sys/mounts", &Value::Null);
     elsewhere.namespace = Some("team".to_owned());
     assert_eq!(call(&f.store, elsewhere).await.0, 404);

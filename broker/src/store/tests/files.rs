@@ -107,3 +107,60 @@ async fn a_sealed_store_answers_health_and_nothing_else() {
     let f = f.reopen();
     assert_eq!(f.as_root(Operation::Read, "secret/data/a", Value::Null).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_store_made_in_a_cluster_reviews_tokens_at_its_api_server_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = || Clock::new(|| Timestamp::from_second(START).unwrap());
+    let open = || Store::open_in_cluster(&options(&folder, true), clock(), "https://10.96.0.1:443").unwrap();
+    let (store, root) = open();
+    let root = root.unwrap().0.expose_str().unwrap().to_owned();
+    let read = |path: &'static str| request(Some(&root), Operation::Read, path, &Value::Null);
+    let (status, config) = call(&store, read("auth/kubernetes/config")).await;
+    assert_eq!((status, &config["data"]["kubernetes_host"]), (200, &json!("https://10.96.0.1:443")));
+    assert_eq!(config["data"]["disable_local_ca_jwt"], json!(false));
+    assert_eq!(call(&store, read("secret/config")).await.0, 200, "KV version 2 is there too");
+    let off = request(Some(&root), Operation::Delete, "sys/auth/kubernetes", &Value::Null);
+    assert_eq!(call(&store, off).await.0, 204);
+    drop(store);
+    let (store, again) = open();
+    assert!(again.is_none());
+    let (status, _) = call(&store, read("auth/kubernetes/config")).await;
+    assert_eq!(status, 404, "a store that is there already stays as its owner left it");
+    drop(store);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let bad = Store::open_in_cluster(&options(&elsewhere, true), clock(), "http://10.96.0.1").unwrap_err();
+    assert!(bad.to_string().contains("kubernetes_host"), "{bad}");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_gets_what_it_lacks() {
+    use super::super::mount::{MountKind, Mounts};
+    use super::super::table::Session;
+    use super::super::{engine, open};
+    let f = Fixture::new();
+    let (root, clock, folder) = (f.root.clone(), Arc::clone(&f.clock), f.folder);
+    drop(f.store);
+    {
+        let opened = open::open(&options(&folder, false), &clock_of(&clock), None).unwrap();
+        let transaction = opened.database.begin_write().unwrap();
+        {
+            let mut shelves = engine::write_shelves(&transaction).unwrap();
+            let mut session = Session::new(&shelves, &opened.barrier, Timestamp::from_second(START).unwrap());
+            let mut mounts = Mounts::load(&session).unwrap();
+            mounts.0.retain(|mount| mount.kind != MountKind::Cubbyhole);
+            mounts.save(&mut session).unwrap();
+            let (writes, _) = session.into_writes();
+            shelves.apply(writes).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let (store, _) = Store::open(&options(&folder, false), clock_of(&clock)).unwrap();
+        let write = request(Some(&root), Operation::Write, "cubbyhole/a", &json!({"k": "v"}));
+        assert_eq!(call(&store, write).await.0, 204);
+        let mut read = request(Some(&root), Operation::Read, "cubbyhole/a", &Value::Null);
+        read.wrap_ttl = Some("60".to_owned());
+        assert_eq!(call(&store, read).await.0, 200);
+    }
+}

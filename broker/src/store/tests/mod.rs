@@ -1,11 +1,13 @@
 //! The store through its one door, `Upstream::call`: what a client sees.
 
 mod auth;
+mod backup;
 mod conformance;
 mod durable;
 mod files;
 mod kv;
 mod review;
+mod wrapping;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
