@@ -32,6 +32,16 @@ pub fn repair(configuration: &Value, authority: &str) -> Option<Repair> {
     if webhooks.is_empty() { None } else { Some(Repair { patch: Value::Array(patch), webhooks }) }
 }
 
+/// The `caBundle` of each webhook as PEM text; empty where there is none or it is not base64 of text.
+pub fn bundles(configuration: &Value) -> Vec<String> {
+    let webhooks = configuration.get("webhooks").and_then(Value::as_array);
+    let text = |webhook: &Value| {
+        let encoded = webhook.pointer("/clientConfig/caBundle").and_then(Value::as_str)?;
+        String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+    };
+    webhooks.into_iter().flatten().map(|webhook| text(webhook).unwrap_or_default()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +82,14 @@ mod tests {
         let found = repair(&configuration(None), AUTHORITY).unwrap();
         let mut other = json!({"webhooks": [{"name": "somebody.else", "clientConfig": {}}]});
         assert!(json_patch::patch(&mut other, &patch(found)).is_err());
+    }
+
+    #[test]
+    fn bundles_are_read_back_and_what_is_none_is_empty() {
+        assert_eq!(bundles(&configuration(Some(&STANDARD.encode(AUTHORITY)))), [AUTHORITY]);
+        for none in [None, Some(""), Some("*"), Some("/w==")] {
+            assert_eq!(bundles(&configuration(none)), [""]);
+        }
     }
 
     #[test]
