@@ -27,12 +27,20 @@ clients: ## curl and hvac against the broker
 	tests/clients/run.sh
 e2e-smoke: sidecar ## one real Kubernetes node: annotate a pod, its secrets arrive
 	tests/smoke/run.sh
+e2e-faults: sidecar ## one real node: kubelet, network and OpenBao fail, foreign identities, a storm of pods
+	tests/smoke/run.sh --faults
+bench-pods: sidecar ## what injection costs a pod, beside bao agent; writes docs/benchmarks.md
+	tests/smoke/run.sh --bench docs/benchmarks.md
+e2e-install: ## the chart on one real node, in front of a real OpenBao
+	tests/install/run.sh
+helm-lint: ## the chart, its pages, kustomize and images without a cluster
+	tests/install/chart.sh
 e2e: e2e-smoke clients ## everything on real servers
 bench: ## benchmarks
 	cargo bench -p vouchsafe-template --bench render
 fuzz-smoke: ## every fuzz target for a few seconds (nightly, cargo install cargo-fuzz)
 	tests/fuzz/smoke.sh
-image: sidecar ## the sidecar image as an OCI archive
+image: ## images of every role for amd64 and arm64, as OCI archives with SBOMs
 	deploy/images/build
 shellcheck: ## the shell scripts
 	cd tests/real && shellcheck -x -P SCRIPTDIR -s bash *.sh node/*.sh
@@ -42,4 +50,4 @@ cluster-down: ## take it down
 	tests/real/cluster.sh down
 cluster-shell: ## a shell with kubectl in its network namespace
 	tests/real/cluster.sh shell
-.PHONY: help shellcheck dev test lint deny sidecar gates servers servers-test clients e2e-smoke e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell
+.PHONY: help shellcheck dev test lint deny sidecar gates servers servers-test clients e2e-smoke e2e-install helm-lint e2e-faults bench-pods e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell

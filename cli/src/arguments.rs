@@ -35,10 +35,17 @@ pub(crate) enum Verb {
     Compile(Compile),
     /// Make the policies and roles of a live Vault or OpenBao those of the Grants
     Apply(Apply),
+    /// Ask a cluster whether the installation is well: webhook, certificates, admission, clocks, Vault
+    Doctor(Doctor),
+    /// Say why a pod does not get its secrets: one cause, one command to run
+    Why(Why),
     /// Read and verify the broker's audit log
     Audit(Audit),
     /// Check and render templates offline
     Template(Template),
+    /// Ask whether servers of ours are well, over TLS with the given roots (`helm test` does)
+    #[command(hide = true)]
+    Probe(Probe),
     /// Print a completion script for a shell
     Completions {
         /// Shell to complete for.
@@ -209,6 +216,13 @@ pub(crate) struct Check {
     /// Grants and Kubernetes manifests, files or folders; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Look at workloads with the annotations of vault-k8s instead, as a move to Vouchsafe would find them; ends with OK,
+    /// WARN and REFUSED. AGENT_INJECT_* variables count as they do for vault-k8s
+    #[arg(long)]
+    pub(crate) drop_in: bool,
+    /// With --drop-in: refuse what only deserves a warning
+    #[arg(long, requires = "drop_in")]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) offline: Offline,
     /// How the result is printed
@@ -244,7 +258,7 @@ pub(crate) enum CompileFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Creates and updates what is named vouchsafe.*, touches nothing else and deletes nothing.")]
+#[command(after_help = APPLY_HELP)]
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) policies: Policies,
@@ -256,9 +270,79 @@ pub(crate) struct Apply {
     /// Show what would be written, write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// With --dry-run: exit with 2 when something would be written
+    #[arg(long, requires = "dry_run")]
+    pub(crate) detailed_exitcode: bool,
     /// How the result is printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+/// Which cluster is asked, with the caller's own rights.
+#[derive(Debug, Args)]
+pub(crate) struct Cluster {
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Namespace that Vouchsafe is installed in
+    #[arg(long, value_name = "NAME", env = "VOUCHSAFE_NAMESPACE", default_value = "vouchsafe")]
+    pub(crate) installation: String,
+    /// Audience of the sidecars' tokens, unless a Grant says otherwise
+    #[arg(long, value_name = "TEXT", default_value = "vouchsafe")]
+    pub(crate) audience: String,
+    /// How the result is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Vault or OpenBao, where the caller can reach it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Vault or OpenBao, if it is to be asked too")]
+pub(crate) struct OptionalServer {
+    /// Its address, as reached from here; without it the server is left out
+    #[arg(long, value_name = "URL", env = "VAULT_ADDR")]
+    pub(crate) address: Option<String>,
+    /// PEM file of the certificate authority to trust
+    #[arg(long, value_name = "FILE", env = "VAULT_CACERT")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// File that holds the token [default: VAULT_TOKEN, else ~/.vault-token]; without one only its health is asked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Vault namespace
+    #[arg(long, value_name = "NAME", env = "VAULT_NAMESPACE")]
+    pub(crate) vault_namespace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_HELP)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    #[command(flatten)]
+    pub(crate) server: OptionalServer,
+    /// Namespace in which an annotated pod is tried, as a dry run [default: that of the first Grant]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) probe_namespace: Option<String>,
+    /// Service account of Vault or OpenBao whose right to review tokens is looked at
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub(crate) reviewer: Option<String>,
+    /// Name of the webhook configurations: NAME and NAME-warn
+    #[arg(long, value_name = "NAME", default_value = "vouchsafe")]
+    pub(crate) release: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = WHY_HELP)]
+pub(crate) struct Why {
+    /// The pod, or the Deployment, StatefulSet, Job or ReplicaSet that should have made it
+    pub(crate) pod: String,
+    /// Its namespace [default: that of the kubeconfig's context]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+    #[command(flatten)]
+    pub(crate) server: OptionalServer,
 }
 
 #[derive(Debug, Args)]
@@ -309,6 +393,19 @@ pub(crate) enum AuditVerb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// What to ask: https://HOST:PORT/PATH
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// PEM file with roots that vouch for them; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// How long to try until one answers 200
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Template {
     #[command(subcommand)]
     pub(crate) verb: TemplateVerb,
@@ -323,19 +420,20 @@ pub(crate) enum TemplateVerb {
         #[command(flatten)]
         delimiters: Delimiters,
     },
-    /// Render a template with data from a JSON file: a map of secret names to their keys
+    /// Render a template with data from a JSON file
+    #[command(after_help = RENDER_HELP)]
     Render {
-        /// Template file
+        /// Template file; - for standard input
         #[arg(long, value_name = "FILE")]
         template: PathBuf,
-        /// JSON file: {"github": {"client_secret": "example"}}
+        /// JSON file: a map of paths to what a read gives as .Data, or of secret names to their keys
         #[arg(long, value_name = "FILE")]
         data: PathBuf,
         #[command(flatten)]
         delimiters: Delimiters,
-        /// Print what Go prints for a missing key instead of failing
+        /// Fail on a missing key instead of printing <no value>; a Grant's template always does
         #[arg(long)]
-        lenient: bool,
+        strict: bool,
     },
 }
 
@@ -358,6 +456,16 @@ they change. Every read is in an audit log that can be verified.
 
 Start with:  vouchsafe dev";
 
+const RENDER_HELP: &str = "\
+Data of an annotation's template (the keys hold a slash or one of the prefixes):
+  {\"secret/data/app\": {\"data\": {\"user\": \"app\"}}}        secret \"secret/data/app\"
+  {\"database/creds/x|ttl=1h\": {\"password\": \"p\"}}         secret \"database/creds/x\" \"ttl=1h\"
+  {\"list:secret/metadata/\": [\"a\", \"b\"]}                  secrets \"secret/metadata/\"
+  {\"pki:pki/issue/web|ttl=1h\": {\"Cert\": \"…\", \"Key\": \"…\"}}  pkiCert \"pki/issue/web\" \"ttl=1h\"
+Lease fields stand in \"_secret\" inside of a value. `env` sees this program's environment.
+Data of a Grant's template: {\"github\": {\"client_secret\": \"example\"}} for {{ .github.client_secret }}.
+What writeToFile would write is named on standard error.";
+
 const DEV_HELP: &str = "\
 Examples:
   vouchsafe dev                          run the examples, then stay up for `put` and other Vault clients
@@ -366,6 +474,27 @@ Examples:
 
 A pod that asks for nothing is not passed over: `dev` says which annotation to add.
 Exit codes: 0 every pod got its secrets, 1 some did not, 75 the state folder is in use.";
+
+const DOCTOR_HELP: &str = "\
+Only reads, and tries one pod as a server-side dry run: nothing is created. Uses your own rights; what they do not cover is
+said, not guessed.
+Exit codes: 0 everything is well, 1 something failed, 2 nothing failed but there are warnings, 69 no answer from the cluster.";
+
+const WHY_HELP: &str = "\
+Examples:
+  vouchsafe why argocd-dex-server-5d4f -n argocd
+  vouchsafe why my-deployment -n ci                 a workload whose pods were refused
+Exit codes: 0 the pod has its secrets, 1 it has not and the cause is said, 66 there is no such pod or workload, 69 no answer
+from the cluster.";
+
+const APPLY_HELP: &str = "\
+Creates and updates what is named vouchsafe.*, touches nothing else and deletes nothing.
++ is created, ~ is updated (what differs stands below), = is as it should be, ! is a role that a Grant names itself.
+
+Examples:
+  vouchsafe apply --policies grants/ --dry-run
+  vouchsafe apply --policies grants/ --dry-run --detailed-exitcode      exit 2 when something would be written
+Exit codes: 0 done, 65 faults in the Grants, 69 the server is sealed or away, 77 the token may not.";
 
 const PUT_HELP: &str = "\
 Examples:

@@ -7,13 +7,18 @@ mod apply;
 mod arguments;
 mod audit;
 mod dev;
+mod doctor;
 mod grants;
 mod kubernetes;
+mod live;
 mod offline;
 mod output;
+mod preflight;
+mod probe;
 mod put;
 mod server;
 mod template;
+mod why;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -54,8 +59,11 @@ fn run(verb: Verb, style: Style) -> Result<ExitCode> {
         Verb::Lint(arguments) => offline::lint(&arguments),
         Verb::Compile(arguments) => offline::compile(&arguments),
         Verb::Apply(arguments) => asynchronous(apply::run(arguments, style)),
+        Verb::Doctor(arguments) => asynchronous(doctor::run(arguments, style)),
+        Verb::Why(arguments) => asynchronous(why::run(arguments, style)),
         Verb::Audit(arguments) => audit::run(&arguments.verb, style),
         Verb::Template(arguments) => template::run(&arguments.verb),
+        Verb::Probe(arguments) => asynchronous(probe::run(arguments)),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "vouchsafe", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -14,6 +14,7 @@ use vouchsafe_webhook::{Config, Verdict};
 use crate::arguments::{Check, Compile, CompileFormat, Explain, Format, Lint, Offline};
 use crate::grants::{self, collect};
 use crate::output::{Style, line, note};
+use crate::preflight;
 
 /// `vouchsafe admit < review.json`: the AdmissionReview answer, as the webhook would send it.
 pub(crate) fn admit(arguments: &Offline) -> Result<ExitCode> {
@@ -62,6 +63,9 @@ pub(crate) fn explain(arguments: &Explain, style: Style) -> Result<ExitCode> {
 
 /// `vouchsafe check FILE…`: Grants by themselves, workloads against Grants.
 pub(crate) fn check(arguments: &Check, style: Style) -> Result<ExitCode> {
+    if arguments.drop_in {
+        return preflight::check(arguments, style);
+    }
     let mut sources = Vec::new();
     for file in &arguments.files {
         collect(file, &mut sources)?;
@@ -218,7 +222,9 @@ pub(crate) fn config(arguments: &Offline) -> Result<Config> {
     };
     let installation =
         Installation { server, audience: arguments.audience.parse()?, gate: Gate::Hook, wait_seconds: WAIT_SECONDS };
-    Ok(Config::new(installation, arguments.image.clone()))
+    let mut config = Config::new(installation, arguments.image.clone());
+    config.drop_in = Some(preflight::settings()?);
+    Ok(config)
 }
 
 fn manifests(files: &[std::path::PathBuf]) -> Result<Vec<Manifest>> {

@@ -46,7 +46,7 @@ impl Connection {
 }
 
 /// The roots of a PEM file, else those of the system.
-fn trust(ca_file: Option<&Path>) -> Result<TrustRoots> {
+pub(crate) fn trust(ca_file: Option<&Path>) -> Result<TrustRoots> {
     let pem = match ca_file {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("read the CA file {}", path.display()))?,
         None => SYSTEM_ROOTS
@@ -58,7 +58,7 @@ fn trust(ca_file: Option<&Path>) -> Result<TrustRoots> {
 }
 
 /// The token of a file, else of `VAULT_TOKEN`, else of `~/.vault-token` as Vault's own CLI keeps it.
-fn token(file: Option<&Path>) -> Result<Secret> {
+pub(crate) fn token(file: Option<&Path>) -> Result<Secret> {
     let read = |path: &Path| -> Result<Secret> {
         let text = std::fs::read_to_string(path).with_context(|| format!("read the token file {}", path.display()))?;
         Ok(Secret::from(text.trim().to_owned()))

@@ -114,7 +114,7 @@ fn policy(grants: &[&Grant]) -> Value {
                 allow(format!("{mount}/data/{path}"), "read");
                 allow(format!("{mount}/metadata/{path}"), "read");
             }
-            Engine::KvV1 => allow(format!("{mount}/{path}"), "read"),
+            Engine::KvV1 | Engine::Agent => allow(format!("{mount}/{path}"), "read"),
             Engine::Generic => {
                 let capability = if secret.parameters.is_some() { "update" } else { "read" };
                 allow(format!("{mount}/{path}"), capability);

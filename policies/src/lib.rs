@@ -6,8 +6,10 @@
 //! Out of scope: AdmissionReviews and patches (webhook), talking to Vault (cli, controller), other dialects.
 
 mod ask;
+pub mod bankvaults;
 mod compile;
 mod derive;
+pub mod dropin;
 mod fault;
 mod fields;
 mod grant;

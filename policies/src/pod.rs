@@ -2,9 +2,12 @@
 //!
 //! Out of scope: judging the pod (host namespaces, Windows, names that collide with ours): the webhook does.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use vouchsafe_model::name::{Audience, ContainerName, Namespace, ServiceAccount};
-use vouchsafe_model::plan::{Gate, Server};
+use vouchsafe_model::path::is_below;
+use vouchsafe_model::plan::{Gate, RUN_FOLDER, Server};
 
 use crate::fault::Fault;
 
@@ -23,6 +26,10 @@ pub struct PodFacts {
     pub fs_group: Option<i64>,
     /// `spec.securityContext.runAsUser`.
     pub run_as_user: Option<i64>,
+    /// `spec.shareProcessNamespace`.
+    pub share_process_namespace: Option<bool>,
+    /// Volumes by name; for projected ones the path of the service account's token in them, if they hold one.
+    pub volumes: BTreeMap<String, Option<String>>,
 }
 
 /// One container of a pod.
@@ -40,6 +47,10 @@ pub struct ContainerFacts {
     pub mounts: Vec<String>,
     /// `env[].name`.
     pub env: Vec<String>,
+    /// The same with `value`; `None` where a value comes from elsewhere (`valueFrom`).
+    pub variables: Vec<(String, Option<String>)>,
+    /// Exec probes and hooks that are not started by the wrapper, by name.
+    pub probes: Vec<&'static str>,
     /// `securityContext.runAsUser` of the container itself.
     pub run_as_user: Option<i64>,
 }
@@ -110,6 +121,8 @@ impl PodFacts {
                     .map(str::to_owned),
                 fs_group: security.and_then(|context| context.get("fsGroup")).and_then(Value::as_i64),
                 run_as_user: security.and_then(|context| context.get("runAsUser")).and_then(Value::as_i64),
+                share_process_namespace: spec.get("shareProcessNamespace").and_then(Value::as_bool),
+                volumes: volumes(spec),
             }),
             _ => Err(faults),
         }
@@ -140,8 +153,37 @@ fn container(entry: &Value, is_init: bool) -> Result<ContainerFacts, String> {
         args: texts(entry.get("args")),
         mounts: members(entry.get("volumeMounts"), "mountPath"),
         env: members(entry.get("env"), "name"),
+        variables: variables(entry.get("env")),
+        probes: PROBES.into_iter().filter(|(_, at)| is_bare(entry.pointer(at))).map(|(name, _)| name).collect(),
         run_as_user: entry.pointer("/securityContext/runAsUser").and_then(Value::as_i64),
     })
+}
+
+fn volumes(spec: &Value) -> BTreeMap<String, Option<String>> {
+    let volumes = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let named = volumes.filter_map(|volume| Some((volume.get("name")?.as_str()?.to_owned(), volume)));
+    named
+        .map(|(name, volume)| {
+            let sources = volume.pointer("/projected/sources").and_then(Value::as_array).into_iter().flatten();
+            let mut paths = sources.filter_map(|source| source.pointer("/serviceAccountToken/path")?.as_str());
+            (name, paths.next().map(str::to_owned))
+        })
+        .collect()
+}
+
+/// Whether there is a command and it is not started by the wrapper.
+fn is_bare(command: Option<&Value>) -> bool {
+    texts(command).first().is_some_and(|program| !is_below(program, RUN_FOLDER))
+}
+
+fn variables(list: Option<&Value>) -> Vec<(String, Option<String>)> {
+    let one = |entry: &Value| {
+        let name = entry.get("name").and_then(Value::as_str)?.to_owned();
+        let from = entry.get("valueFrom").is_some_and(|from| !from.is_null());
+        let value = entry.get("value").and_then(Value::as_str).filter(|value| !(value.is_empty() && from));
+        Some((name, value.map(str::to_owned).or_else(|| (!from).then(String::new))))
+    };
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(one).collect()
 }
 
 fn texts(list: Option<&Value>) -> Vec<String> {
@@ -157,6 +199,14 @@ fn members(list: Option<&Value>, member: &str) -> Vec<String> {
         .collect()
 }
 
+/// Commands that the kubelet runs in a container beside its app.
+const PROBES: [(&str, &str); 5] = [
+    ("livenessProbe", "/livenessProbe/exec/command"),
+    ("readinessProbe", "/readinessProbe/exec/command"),
+    ("startupProbe", "/startupProbe/exec/command"),
+    ("lifecycle.postStart", "/lifecycle/postStart/exec/command"),
+    ("lifecycle.preStop", "/lifecycle/preStop/exec/command"),
+];
 /// ServiceAccount of a pod that names none.
 const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// What kubectl takes as the container that is meant.

@@ -124,6 +124,26 @@ impl Cause {
         }
     }
 
+    /// A lease of the secret `label` that was not renewed.
+    pub(crate) fn lease(plan: &Plan, label: &str, failure: &Failure) -> Self {
+        let doing = format!("renew the lease of {label}");
+        match failure.fault {
+            Fault::Status(403) => Self::new(
+                RENEWAL_DENIED,
+                doing,
+                format!("Vault denies it to role {}; a new credential is fetched before the lease ends", quoted(plan.login.role.as_str())),
+                "give the role's policy update on sys/leases/renew: run 'vouchsafe apply'",
+            ),
+            Fault::Status(400 | 404) => Self::new(
+                LEASE_LOST,
+                doing,
+                format!("Vault does not know it any more ({}); a new credential is fetched", failure.detail),
+                "look into the server's audit log for who revoked it",
+            ),
+            _ => Self::exchange(plan, &doing, failure),
+        }
+    }
+
     /// Nothing lies at `path`, given as users write it in `put`.
     pub(crate) fn missing(label: &str, path: &str) -> Self {
         Self::new(
@@ -219,6 +239,12 @@ impl Cause {
 
 /// What to run when the server does not know what the Grant allows.
 fn apply(plan: &Plan) -> String {
+    if plan.agent.is_some() {
+        return format!(
+            "compare role {} with the pod's namespace and service account, and its policies with the path, in Vault",
+            quoted(plan.login.role.as_str())
+        );
+    }
     let workload = Workload {
         namespace: plan.workload.namespace.clone(),
         service_account: plan.workload.service_account.clone(),
@@ -266,12 +292,14 @@ codes! {
     TOKEN_FILE = "E-VLT-013", "the pod's own token cannot be read";
     READ_DENIED = "E-VLT-020", "Vault denies the read";
     REFUSED = "E-VLT-021", "the server refuses the request";
+    RENEWAL_DENIED = "E-VLT-022", "Vault denies the renewal of a lease";
     NO_SECRET = "E-SEC-001", "there is no secret at the path";
     NO_KEY = "E-SEC-002", "the secret has no such key";
     DELETED = "E-SEC-003", "the secret's newest version was deleted";
     WENT_BACK = "E-SEC-004", "the server offers an older version than was delivered";
     SECRET_TOO_LARGE = "E-SEC-005", "the secret is too large";
     VALUES_TOO_LARGE = "E-SEC-006", "the pod's secrets are too large in sum";
+    LEASE_LOST = "E-SEC-007", "the server ended a credential's lease before its time";
     RENDER = "E-TPL-001", "the template cannot be rendered with these values";
     COMPILE = "E-TPL-002", "the template has a fault";
     FILE_TOO_LARGE = "E-TPL-003", "the rendered file is too large";
@@ -283,6 +311,11 @@ codes! {
     STARTING = "E-GAT-003", "the sidecar has only just started";
     NOT_SIGNALLED = "E-APP-001", "the app could not be signalled";
     NOT_CALLED = "E-APP-002", "the app's reload endpoint did not take the change";
+    NOT_RESTARTED = "E-APP-003", "the app could not be started again";
+    NOT_STARTED = "E-APP-004", "the app does not start with its new values";
+    NO_VARIABLES = "E-ENV-001", "the wrapper got no variables, so the app does not start";
+    VARIABLE = "E-ENV-002", "the value cannot be that of a variable";
+    ANNOTATIONS = "E-CFG-002", "the pod's annotations cannot be carried out";
     CONFIGURATION = "E-CFG-001", "the sidecar's environment is not what the webhook makes";
 }
 
@@ -351,7 +384,11 @@ mod tests {
         ];
         for fault in faults {
             for cause in
-                [Cause::login(&plan(2), &failure(fault)), Cause::read(&plan(2), "g/s", "secret/x", &failure(fault))]
+                [
+                    Cause::login(&plan(2), &failure(fault)),
+                    Cause::read(&plan(2), "g/s", "secret/x", &failure(fault)),
+                    Cause::lease(&plan(2), "g/s", &failure(fault)),
+                ]
             {
                 assert!(CODES.iter().any(|(code, _)| *code == cause.code), "{cause}");
                 assert!(!cause.to_string().contains('\n'), "{cause}");

@@ -8,9 +8,11 @@ use vouchsafe_model::Secret;
 use vouchsafe_model::name::KeyName;
 use vouchsafe_model::plan::{Content, Plan, PlanFile, PlanSecret, PlanTemplate};
 use vouchsafe_model::wire::Document;
+use vouchsafe_template::reference::VALUE_BYTES;
 use vouchsafe_template::{Fault, Limits, NoReads, Options, Template, Value};
 
-use crate::cause::{COMPILE, Cause, FILE_TOO_LARGE, NO_KEY, RENDER};
+use crate::agent::{self, Notes};
+use crate::cause::{COMPILE, Cause, FILE_TOO_LARGE, NO_KEY, RENDER, VARIABLE};
 
 /// What is known about one secret of the Plan.
 #[derive(Clone, Copy)]
@@ -45,14 +47,21 @@ pub(crate) struct Contents {
 impl Contents {
     pub(crate) fn compile(plan: &Plan) -> Self {
         let compile = |file: &PlanFile| match &file.content {
-            Content::Key { .. } => None,
+            Content::Key { .. } | Content::Token => None,
+            Content::Agent(template) => Some(agent::compile(file, template)),
             Content::Template(template) => Some(compile(file, template)),
         };
         Self { templates: plan.files.iter().map(compile).collect() }
     }
 
     /// Renders file `index` of `plan`; `look` answers for indices into its secrets.
-    pub(crate) fn render<'a>(&self, plan: &Plan, index: usize, look: impl Fn(usize) -> Look<'a>) -> Rendering {
+    pub(crate) fn render<'a>(
+        &self,
+        plan: &Plan,
+        index: usize,
+        look: impl Fn(usize) -> Look<'a>,
+        notes: &mut Notes,
+    ) -> Rendering {
         let Some(file) = plan.files.get(index) else { return Rendering::Waiting };
         let rendering = match &file.content {
             Content::Key { secret, key } => render_key(plan, file, *secret, key, look(*secret)),
@@ -61,6 +70,13 @@ impl Contents {
                 Some(Some(Err(cause))) => Rendering::Fault(cause.clone()),
                 _ => Rendering::Waiting,
             },
+            Content::Agent(_) => match self.templates.get(index) {
+                Some(Some(Ok(compiled))) => agent::render(plan, index, compiled, &look, notes),
+                Some(Some(Err(cause))) => Rendering::Fault(cause.clone()),
+                _ => Rendering::Waiting,
+            },
+            // The machine knows the token.
+            Content::Token => Rendering::Waiting,
         };
         match rendering {
             Rendering::Bytes(bytes) if bytes.len() > FILE_BYTES => Rendering::Fault(Cause::new(
@@ -69,9 +85,24 @@ impl Contents {
                 format!("it has {} bytes, the limit is {FILE_BYTES}", bytes.len()),
                 "shorten the template, or deliver the secret in several files",
             )),
+            Rendering::Bytes(bytes) if plan.environment_of(file).is_some() => variable(file, bytes),
             other => other,
         }
     }
+}
+
+/// A variable's value: what the kernel does not take is refused.
+fn variable(file: &PlanFile, bytes: Secret) -> Rendering {
+    let length = file.name.as_str().len() + bytes.len() + 2;
+    // EXPOSE: only looked through for the one byte that ends a variable.
+    let problem = if bytes.expose().contains(&0) {
+        "it holds a NUL byte".to_owned()
+    } else if length > VALUE_BYTES {
+        format!("with its name it has {length} bytes, the limit is {VALUE_BYTES}")
+    } else {
+        return Rendering::Bytes(bytes);
+    };
+    Rendering::Fault(Cause::new(VARIABLE, format!("set {}", file.name), problem, "deliver it as a file"))
 }
 
 fn compile(file: &PlanFile, template: &PlanTemplate) -> Result<Template, Cause> {
@@ -205,14 +236,14 @@ mod tests {
     fn a_key_is_copied_byte_for_byte() {
         let plan = plan(1);
         let value = document(r#"{"password":"a\n\u0000b"}"#);
-        assert_eq!(text(Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value))), "a\n\0b");
+        assert_eq!(text(Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default())), "a\n\0b");
     }
 
     #[test]
     fn a_missing_key_is_an_error_that_names_the_put_command() {
         let plan = plan(1);
         let value = document(r#"{"other":"hunter2"}"#);
-        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value)) else {
+        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default()) else {
             panic!("rendered")
         };
         assert!(cause.to_string().ends_with("run 'vouchsafe put secret/app/s0 password' (E-SEC-002)"), "{cause}");
@@ -225,9 +256,9 @@ mod tests {
         plan.files[0].optional = true;
         let value = document(r#"{"other":"x"}"#);
         let contents = Contents::compile(&plan);
-        assert_eq!(contents.render(&plan, 0, |_| Look::Value(&value)), Rendering::Absent);
-        assert_eq!(contents.render(&plan, 0, |_| Look::Nothing), Rendering::Absent);
-        assert_eq!(contents.render(&plan, 0, |_| Look::Waiting), Rendering::Waiting);
+        assert_eq!(contents.render(&plan, 0, |_| Look::Value(&value), &mut Notes::default()), Rendering::Absent);
+        assert_eq!(contents.render(&plan, 0, |_| Look::Nothing, &mut Notes::default()), Rendering::Absent);
+        assert_eq!(contents.render(&plan, 0, |_| Look::Waiting, &mut Notes::default()), Rendering::Waiting);
     }
 
     #[test]
@@ -236,7 +267,7 @@ mod tests {
         plan.secrets[0].keys = vec!["password".parse().unwrap()];
         plan.files.push(template_file("{{ range $k, $v := .s0 }}{{ $k }}={{ $v }};{{ end }}", &[("s0", 0)]));
         let value = document(r#"{"password":"x","hidden":"y"}"#);
-        assert_eq!(text(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value))), "password=x;");
+        assert_eq!(text(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default())), "password=x;");
     }
 
     #[test]
@@ -244,19 +275,19 @@ mod tests {
         let mut plan = plan(1);
         plan.files.push(template_file("x\n{{ .s0.absent }}", &[("s0", 0)]));
         let value = document(r#"{"password":"hunter2"}"#);
-        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value)) else {
+        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default()) else {
             panic!("rendered")
         };
         assert!(cause.to_string().contains(":2:") && !cause.to_string().contains("hunter2"), "{cause}");
         plan.files[1].optional = true;
-        assert_eq!(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value)), Rendering::Absent);
+        assert_eq!(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default()), Rendering::Absent);
     }
 
     #[test]
     fn a_file_above_its_limit_is_refused() {
         let plan = plan(1);
         let value = document(&format!(r#"{{"password":"{}"}}"#, "x".repeat(FILE_BYTES + 1)));
-        let rendering = Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value));
+        let rendering = Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default());
         assert!(matches!(rendering, Rendering::Fault(cause) if cause.code == FILE_TOO_LARGE));
     }
 

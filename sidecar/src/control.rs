@@ -1,8 +1,8 @@
-//! The sidecar's side of signals: one folder and one socket per supervised container.
+//! The sidecar's side of signals and restarts: one folder and one socket per supervised container.
 //!
 //! ```text
 //! wrapper → sidecar   (connects, and stays)
-//! sidecar → wrapper   signal SIGHUP
+//! sidecar → wrapper   signal SIGHUP | restart SECONDS
 //! wrapper → sidecar   ok | failed TEXT
 //! ```
 //! Each folder is mounted into one container only, so the socket that was used is the identity. The folder also holds a copy
@@ -23,8 +23,12 @@ use vouchsafe_net::lifecycle::Lifecycle;
 
 use crate::gate::{GateLines, bind, lines};
 
-/// A request to signal the app, and where the answer goes.
-type Order = (Signal, oneshot::Sender<Result<(), String>>);
+/// What the wrapper is to do, how long it may take, and where the answer goes.
+struct Order {
+    line: String,
+    bound: Duration,
+    answer: oneshot::Sender<Result<(), String>>,
+}
 
 /// A supervised container, as the driver sees it.
 #[derive(Clone)]
@@ -43,9 +47,18 @@ impl Control {
 
     /// Has the wrapper send `signal` to the app.
     pub(crate) async fn signal(&self, signal: Signal) -> Result<(), String> {
-        let (sender, receiver) = oneshot::channel();
+        self.order(format!("signal {}", signal.as_str()), ANSWER).await
+    }
+
+    /// Has the wrapper end the app, within `grace`, and start it again.
+    pub(crate) async fn restart(&self, grace: Duration) -> Result<(), String> {
+        self.order(format!("restart {}", grace.as_secs()), grace + START).await
+    }
+
+    async fn order(&self, line: String, bound: Duration) -> Result<(), String> {
+        let (answer, receiver) = oneshot::channel();
         let gone = || "the sidecar is ending".to_owned();
-        self.0.send((signal, sender)).await.map_err(|_| gone())?;
+        self.0.send(Order { line, bound, answer }).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 }
@@ -60,9 +73,9 @@ async fn serve(listener: UnixListener, mut orders: mpsc::Receiver<Order>, lifecy
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             },
             order = orders.recv() => {
-                let Some((signal, answer)) = order else { return };
+                let Some(Order { line, bound, answer }) = order else { return };
                 let result = match &mut wrapper {
-                    Some(wrapper) => tokio::time::timeout(ANSWER, ask(wrapper, signal)).await
+                    Some(wrapper) => tokio::time::timeout(bound, ask(wrapper, &line)).await
                         .unwrap_or_else(|_| Err("the wrapper does not answer".to_owned())),
                     None => Err("the app's container has not connected; it may be starting".to_owned()),
                 };
@@ -81,9 +94,9 @@ fn split(stream: UnixStream) -> (GateLines, OwnedWriteHalf) {
     (lines(reader), writer)
 }
 
-async fn ask(wrapper: &mut (GateLines, OwnedWriteHalf), signal: Signal) -> Result<(), String> {
+async fn ask(wrapper: &mut (GateLines, OwnedWriteHalf), line: &str) -> Result<(), String> {
     let lost = |_| "the app's container has gone; it may be restarting".to_owned();
-    wrapper.1.write_all(format!("signal {}\n", signal.as_str()).as_bytes()).await.map_err(lost)?;
+    wrapper.1.write_all(format!("{line}\n").as_bytes()).await.map_err(lost)?;
     match wrapper.0.next_line().await.map_err(lost)?.as_deref() {
         Some("ok") => Ok(()),
         Some(line) => Err(format!("{APP}{}", line.strip_prefix("failed ").unwrap_or("gave no clear answer"))),
@@ -144,10 +157,12 @@ const WRAPPER: &str = "vouchsafe-sidecar";
 /// Name of the socket in the same folder.
 pub(crate) const SOCKET: &str = "control.sock";
 /// How problems begin that are the app's, not the connection's.
-const APP: &str = "the app ";
+pub(crate) const APP: &str = "the app ";
 /// Orders under way: the machine has one for each reaction.
 const ORDERS: usize = 64;
-/// How long the wrapper may take; it only sends a signal.
+/// How long the wrapper may take beyond the app's grace: to ask for variables, to kill, to watch the first moments twice.
+const START: Duration = Duration::from_secs(20);
+/// How long the wrapper may take to send a signal.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Pause after a failed accept.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

@@ -4,7 +4,6 @@
 //! since they lie in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,22 +11,22 @@ use tokio::sync::{mpsc, watch};
 use vouchsafe_model::plan::{PlanSecret, STATE_FOLDER, TOKEN_FOLDER};
 use vouchsafe_model::wire::extension::{Ack, WatchRequest};
 use vouchsafe_model::{Secret, Workload};
-use vouchsafe_net::client::Client;
 use vouchsafe_net::lifecycle::{Lifecycle, termination};
 use vouchsafe_net::tls::TrustRoots;
 use vouchsafe_net::vault::Vault;
 
 use crate::cause::Cause;
 use crate::control::Control;
+use crate::environment::Environment;
 use crate::files::{NewFile, Volume};
 use crate::gate::{GateServer, Input, Progress};
-use crate::machine::{Action, Event, Machine, Saved};
+use crate::machine::{Action, Discard, Event, Machine, Role, Saved};
 use crate::moment::Moment;
-use crate::opening::{StartError, open_controls, open_volumes};
+use crate::opening::{StartError, client, complete, hopeless, open_controls, open_environments, open_volumes};
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::state::StateFolder;
-use crate::{react, server};
+use crate::{credentials, environment, react, server};
 
 /// How the process ends.
 pub(crate) struct Ending {
@@ -37,21 +36,26 @@ pub(crate) struct Ending {
 }
 
 /// Runs until the machine says that it is over.
-pub(crate) async fn run(settings: Settings, place: &Place) -> Result<Ending, StartError> {
+pub(crate) async fn run(settings: Settings, role: Role, place: &Place) -> Result<Ending, StartError> {
     let folder = place.at(STATE_FOLDER);
     let failed = |source| StartError::State { folder: place.at(STATE_FOLDER), source };
     let state = StateFolder::take(&folder).map_err(failed)?.ok_or_else(|| StartError::Held(folder.clone()))?;
     let lifecycle = Lifecycle::new();
     let (inputs, received) = mpsc::channel(INPUTS);
     let (progress, watched) = watch::channel(Progress::Waiting("starting".to_owned()));
-    let plan = settings.plan.clone();
-    let trust = TrustRoots::from_pem(&plan.server.trust)?;
+    let mut plan = settings.plan.clone();
+    if let Some(ending) = hopeless(&plan, &settings.workload) {
+        return Ok(ending);
+    }
+    let roots = complete(&mut plan, place)?;
     let mut driver = Driver {
-        vault: Vault::new(Client::new(plan.server.address.clone(), &trust), plan.server.namespace.clone()),
+        vault: Vault::new(client(&plan, &roots), plan.server.namespace.clone()),
         volumes: open_volumes(&plan, place)?,
         controls: open_controls(&plan, place, &lifecycle)?,
+        environments: open_environments(&plan, place, &lifecycle)?,
+        place: place.clone(),
         token_file: place.at(TOKEN_FOLDER).join("token"),
-        machine: Machine::new(plan, settings.workload, seed(), now()),
+        machine: Machine::of(role, plan, settings.workload, seed(), now()),
         state,
         lifecycle: lifecycle.clone(),
         progress,
@@ -73,6 +77,8 @@ struct Driver {
     vault: Vault,
     volumes: Vec<Volume>,
     controls: BTreeMap<String, Control>,
+    environments: Vec<Environment>,
+    place: Place,
     token_file: PathBuf,
     state: StateFolder,
     lifecycle: Lifecycle,
@@ -142,9 +148,11 @@ impl Driver {
     fn perform(&mut self, action: Action) -> Option<Ending> {
         match action {
             Action::Login => self.login(),
+            Action::Locate(index) => self.ask(index, server::locate),
             Action::Read(index) => self.ask(index, server::read),
             Action::Poll(index) => self.ask(index, server::poll),
             Action::RenewLease(index) => self.renew_lease(index),
+            Action::Discard(number) => self.discard(number),
             Action::Renew => self.renew(),
             Action::Watch(request) => self.watch(request),
             Action::Save => self.save(),
@@ -183,16 +191,17 @@ impl Driver {
     }
 
     fn login(&self) {
-        let (vault, plan, jwt) = (self.vault.clone(), self.machine.plan().clone(), read_token(&self.token_file));
-        self.exchange("login", async move { server::login(vault, &plan, jwt).await });
+        let (vault, plan) = (self.vault.clone(), self.machine.plan().clone());
+        let shown = credentials::read(&plan, &self.place, &self.token_file);
+        self.exchange("login", async move { server::login(vault, &plan, shown).await });
     }
 
     fn ask<F>(&self, index: usize, ask: impl FnOnce(Vault, Secret, usize, PlanSecret) -> F)
     where
         F: Future<Output = Event> + Send + 'static,
     {
-        if let Some(secret) = self.machine.source(index) {
-            self.exchange("read", ask(self.vault.clone(), self.token(), index, secret.clone()));
+        if let Some(secret) = self.machine.request(index) {
+            self.exchange("read", ask(self.vault.clone(), self.token(), index, secret));
         }
     }
 
@@ -204,6 +213,26 @@ impl Driver {
                 Ok(lease) => Event::LeaseRenewed(index, lease),
                 Err(error) => Event::LeaseFailed(index, server::failure(&error)),
             }
+        });
+    }
+
+    /// Gives up a replaced lease, with the present token, or a replaced token, with itself.
+    fn discard(&self, number: u64) {
+        let (vault, token) = (self.vault.clone(), self.token());
+        let (lease, token) = match self.machine.discarded(number) {
+            Some(Discard::Lease(id)) => (Some(id.to_owned()), token),
+            Some(Discard::Token(replaced)) => (None, replaced.duplicate()),
+            None => return,
+        };
+        self.exchange("discard", async move {
+            let result = match lease {
+                Some(id) => vault.revoke_lease(&token, &id).await,
+                None => vault.revoke_self(&token).await,
+            };
+            if let Err(error) = &result {
+                tracing::info!("what was replaced is not given up now: {error}");
+            }
+            Event::Discarded(number, result.err().map(|error| server::failure(&error)))
         });
     }
 
@@ -296,7 +325,20 @@ impl Driver {
                 Err(error) => failed = Some(format!("volume {index}: {error}")),
             }
         }
+        if failed.is_none() {
+            self.publish();
+        }
         self.queue.push_back(failed.map_or(Event::Written, Event::WriteFailed));
+    }
+
+    /// Hands the variables of the generation to those who ask.
+    fn publish(&self) {
+        let (plan, behind) = (self.machine.plan(), self.volumes.len());
+        for (index, (wanted, environment)) in plan.environments.iter().zip(&self.environments).enumerate() {
+            let variables = self.machine.files().filter(|(volume, ..)| *volume == behind + index);
+            let variables: Vec<_> = variables.map(|(_, file, value)| (file.name.as_str(), value)).collect();
+            environment.publish(environment::answer(wanted, &variables));
+        }
     }
 
     fn react(&self, index: usize) {
@@ -304,18 +346,6 @@ impl Driver {
         let control = self.controls.get(reaction.container.as_str()).cloned();
         self.exchange("react", async move { Event::Reacted(index, react::tell(&reaction, control).await) });
     }
-}
-
-/// The projected token, as it is now: the kubelet replaces it.
-fn read_token(file: &PathBuf) -> io::Result<Secret> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-    let mut bytes = Vec::new();
-    std::fs::File::open(file).map_err(named)?.take(TOKEN_BYTES).read_to_end(&mut bytes).map_err(named)?;
-    let token = Secret::new(bytes);
-    if token.is_empty() {
-        return Err(named(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")));
-    }
-    Ok(token)
 }
 
 /// Time since boot. It goes on while the node sleeps, where the system offers such a clock.
@@ -347,5 +377,3 @@ const DRAIN: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// Longest: timers stand still while a node sleeps, the clock does not.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Largest projected token.
-const TOKEN_BYTES: u64 = 64 << 10;

@@ -1,29 +1,49 @@
-//! `exec`: the supervising parent in the app's container.
+//! `exec`: the wrapper in the app's container.
 //!
-//! Starts the app unchanged, passes signals on, reaps what init would reap, ends with the app's own exit code, and sends the
-//! reload signal when the sidecar asks for it. A signal that the app does not catch is refused: its default action would end
-//! the app. It makes no network call and needs no sidecar to start the app (a running pod never depends on us).
+//! ```text
+//! exec [--env] [--become] -- COMMAND ARGUMENTS
+//! ```
+//! With `--env` it asks the sidecar for the container's variables, over a socket, and starts the app with them: never without.
+//! With `--become` it then becomes the app: same process, no memory of ours. Otherwise it stays as supervising parent: passes
+//! signals on, reaps what init would reap, ends with the app's own exit code, and when the sidecar asks for it sends the reload
+//! signal or starts the app again. A signal that the app does not catch is refused: its default action would end the app. It
+//! makes no network call, and without `--env` it needs no sidecar to start the app.
 
-use std::ffi::OsString;
+mod orders;
+mod supervise;
+
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal as Number, WaitOptions, kill_process, wait};
-use tokio::io::AsyncWriteExt as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use vouchsafe_model::Secret;
+use vouchsafe_model::plan::RUN_FOLDER;
 
-use crate::control::SOCKET;
-use crate::gate::{connect, lines};
+use crate::environment;
+use crate::place::Place;
+
+/// How the app is started.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// Its variables come from the sidecar.
+    variables: bool,
+    /// It takes our place.
+    becomes: bool,
+    /// Program and arguments.
+    command: Vec<OsString>,
+}
 
 /// Why the app did not start, with the exit code that a shell would give.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExecError {
     /// Nothing to start.
-    #[error("exec: no command; write vouchsafe-sidecar exec -- COMMAND ARGUMENTS")]
+    #[error("exec: no command; write vouchsafe-sidecar exec [--env] [--become] -- COMMAND ARGUMENTS")]
     NoCommand,
+    /// The sidecar gave no variables.
+    #[error("exec: {0}")]
+    NoVariables(String),
     /// The command cannot be started.
     #[error("exec: start {command}: {source}")]
     Start {
@@ -35,125 +55,99 @@ pub(crate) enum ExecError {
     /// Signals cannot be received.
     #[error("exec: receive signals: {0}")]
     Signals(io::Error),
+    /// There is no runtime to wait in.
+    #[error("exec: {0}")]
+    Runtime(io::Error),
 }
 
 impl ExecError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoCommand => 64,
+            Self::NoVariables(_) => 75,
             Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             Self::Start { .. } => 126,
-            Self::Signals(_) => 71,
+            Self::Signals(_) | Self::Runtime(_) => 71,
         }
     }
 }
 
-/// Runs `command` to its end; gives back its exit code, 128 + n where signal n ended it.
-pub(crate) async fn run(folder: &Path, command: &[OsString]) -> Result<u8, ExecError> {
-    let (program, arguments) = command.split_first().ok_or(ExecError::NoCommand)?;
-    // Handlers come first: a signal between start and handler would end us and orphan the app.
-    let mut ended = signal(SignalKind::child()).map_err(ExecError::Signals)?;
-    let mut passed = PASSED
-        .iter()
-        .map(|number| signal(SignalKind::from_raw(number.as_raw())).map(|stream| (*number, stream)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(ExecError::Signals)?;
-    let child = Command::new(program)
-        .args(arguments)
-        .arg0(program)
-        .spawn()
-        .map_err(|source| ExecError::Start { command: program.to_string_lossy().into_owned(), source })?;
-    let app = Pid::from_child(&child);
-    let orders = serve(folder, app);
-    tokio::pin!(orders);
-    loop {
-        if let Some(code) = reap(app) {
-            return Ok(code);
-        }
-        tokio::select! {
-            _ = ended.recv() => {}
-            number = next_signal(&mut passed) => {
-                // Fails only where the app has just ended, which the next turn sees.
-                let _ = kill_process(app, number);
-            }
-            () = &mut orders => {}
-        }
-    }
-}
-
-/// Takes in every child that has ended, orphans too where we are PID 1; the app's exit code if it is among them.
-fn reap(app: Pid) -> Option<u8> {
-    let mut code = None;
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if pid == app {
-            let exit = status.exit_status().or_else(|| status.terminating_signal().map(|number| 128 + number));
-            code = exit.map(|exit| u8::try_from(exit & 0xff).unwrap_or(u8::MAX)).or(code);
-        }
-    }
-    code
-}
-
-async fn next_signal(streams: &mut [(Number, Signal)]) -> Number {
-    std::future::poll_fn(|context| {
-        for (number, stream) in streams.iter_mut() {
-            if let std::task::Poll::Ready(Some(())) = stream.poll_recv(context) {
-                return std::task::Poll::Ready(*number);
+impl Start {
+    /// Reads what stands behind the verb.
+    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, ExecError> {
+        let mut start = Self { variables: false, becomes: false, command: Vec::new() };
+        let mut arguments = arguments.peekable();
+        while let Some(argument) = arguments.next_if(|argument| OPTIONS.iter().any(|option| argument == option)) {
+            match argument.to_str() {
+                Some("--env") => start.variables = true,
+                Some("--become") => start.becomes = true,
+                _ => break,
             }
         }
-        std::task::Poll::Pending
-    })
-    .await
-}
+        start.command = arguments.collect();
+        if start.command.is_empty() { Err(ExecError::NoCommand) } else { Ok(start) }
+    }
 
-/// Takes the sidecar's orders for as long as the app runs; connects again when the sidecar was restarted.
-async fn serve(folder: &Path, app: Pid) {
-    loop {
-        // A lost connection is no event for the app.
-        let _ = obey(folder, app).await;
-        tokio::time::sleep(CONNECT_AGAIN).await;
+    /// Starts the app; gives back its exit code, 128 + n where signal n ended it.
+    pub(crate) fn run(&self, place: &Place) -> Result<u8, ExecError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ExecError::Runtime)?;
+        let answer = runtime.block_on(self.ask(place, FIRST))?;
+        if !self.becomes {
+            return runtime.block_on(supervise::supervise(self, place, answer));
+        }
+        // Nothing of ours may be left: neither handles nor the value itself.
+        drop(runtime);
+        let mut command = self.command(place, answer.as_ref())?;
+        drop(answer);
+        let source = command.exec();
+        Err(self.failed(source))
+    }
+
+    /// The variables of now; `None` where none come from the sidecar.
+    async fn ask(&self, place: &Place, bound: Duration) -> Result<Option<Secret>, ExecError> {
+        if !self.variables {
+            return Ok(None);
+        }
+        environment::ask(&place.at(RUN_FOLDER), bound).await.map(Some).map_err(ExecError::NoVariables)
+    }
+
+    /// The app's command with its environment.
+    fn command(&self, place: &Place, answer: Option<&Secret>) -> Result<Command, ExecError> {
+        let (program, arguments) = self.command.split_first().ok_or(ExecError::NoCommand)?;
+        let mut command = Command::new(place.program(program));
+        command.args(arguments).arg0(program);
+        if let Some(answer) = answer {
+            command.env_clear().envs(environment::apply(std::env::vars_os(), answer));
+        }
+        Ok(command)
+    }
+
+    fn failed(&self, source: io::Error) -> ExecError {
+        let command = self.command.first().map(OsString::as_os_str).unwrap_or_default();
+        ExecError::Start { command: OsStr::to_string_lossy(command).into_owned(), source }
     }
 }
 
-async fn obey(folder: &Path, app: Pid) -> io::Result<()> {
-    let (reader, mut writer) = connect(folder, SOCKET).await?.into_split();
-    let mut orders = lines(reader);
-    while let Some(order) = orders.next_line().await? {
-        let answer = match order.strip_prefix("signal ").and_then(reload_signal) {
-            None => "failed was to get a signal that the wrapper does not know".to_owned(),
-            Some(number) if !catches(app, number) => "failed does not catch the signal (yet)".to_owned(),
-            Some(number) => match kill_process(app, number) {
-                Ok(()) => "ok".to_owned(),
-                Err(errno) => format!("failed cannot be signalled: {errno}"),
-            },
-        };
-        writer.write_all(format!("{answer}\n").as_bytes()).await?;
-    }
-    Ok(())
-}
+const OPTIONS: [&str; 3] = ["--env", "--become", "--"];
+/// Longest wait for the first variables: what `wait` waits by default, and a reserve. The kubelet tries again.
+const FIRST: Duration = Duration::from_secs(30);
 
-fn reload_signal(name: &str) -> Option<Number> {
-    match name {
-        "SIGHUP" => Some(Number::HUP),
-        "SIGUSR1" => Some(Number::USR1),
-        "SIGUSR2" => Some(Number::USR2),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<(bool, bool, Vec<String>), String> {
+        let start = Start::parse(words.iter().map(OsString::from)).map_err(|error| error.to_string())?;
+        let command = start.command.into_iter().map(|word| word.into_string().unwrap()).collect();
+        Ok((start.variables, start.becomes, command))
+    }
+
+    #[test]
+    fn options_end_at_two_dashes_or_at_the_command() {
+        let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(parse(&["--", "app", "--env"]), Ok((false, false, command(&["app", "--env"]))));
+        assert_eq!(parse(&["--env", "--become", "--", "--", "x"]), Ok((true, true, command(&["--", "x"]))));
+        assert_eq!(parse(&["app", "--"]), Ok((false, false, command(&["app", "--"]))));
+        assert!(parse(&["--env", "--"]).is_err() && parse(&[]).is_err());
     }
 }
-
-/// Whether the app has a handler for the signal. Where that cannot be told it is taken for granted.
-fn catches(app: Pid, number: Number) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", app.as_raw_nonzero())) else { return true };
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let bit = u32::try_from(number.as_raw()).ok().and_then(|number| 1_u64.checked_shl(number.saturating_sub(1)));
-    match (mask, bit) {
-        (Some(mask), Some(bit)) => mask & bit != 0,
-        _ => true,
-    }
-}
-
-/// Signals that the runtime or a terminal sends to the container's first process, which is now us.
-const PASSED: [Number; 8] =
-    [Number::TERM, Number::INT, Number::HUP, Number::QUIT, Number::USR1, Number::USR2, Number::WINCH, Number::CONT];
-/// Pause between attempts to reach the sidecar.
-const CONNECT_AGAIN: Duration = Duration::from_secs(1);

@@ -1,13 +1,17 @@
 //! The sidecar: brings a pod's secrets into its files before the app starts, and keeps them fresh until it ends.
 //!
-//! [`machine`] decides, purely; the driver does what it says. Verbs: `run` (the sidecar), `wait` (the gate's hook), `exec`
-//! (the app's supervising parent), `status` (names, versions and ages, never values).
+//! [`machine`] decides, purely; the driver does what it says. Verbs: `run` (the sidecar), `init` (the same up to the first
+//! complete generation, for clusters without native sidecars), `wait` (the gate's hook), `exec` (the wrapper
+//! that starts the app), `status` (names, versions and ages, never values).
 //! Out of scope: what the Plan says (policies), the template language (template), HTTP and TLS (net).
 
+mod agent;
 pub mod cause;
 mod content;
 mod control;
+mod credentials;
 mod driver;
+mod environment;
 mod exec;
 mod files;
 mod gate;
@@ -30,10 +34,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use vouchsafe_model::plan::{RUN_FOLDER, STATE_FOLDER};
+use vouchsafe_model::plan::STATE_FOLDER;
 use vouchsafe_model::{Kind, Workload};
 
 use crate::cause::{CONFIGURATION, Cause, MESSAGE_BYTES};
+use crate::exec::Start;
+use crate::machine::Role;
 use crate::place::Place;
 use crate::settings::{Settings, SettingsError};
 use crate::wait::Outcome;
@@ -44,25 +50,20 @@ pub fn main_with(root: &Path, arguments: Vec<OsString>, environment: impl Fn(&st
     let mut arguments = arguments.into_iter();
     let verb = arguments.next().unwrap_or_default();
     let code = match verb.to_str() {
-        Some("run") => run(&place, &environment),
+        Some("run") => run(&place, Role::Keeper, &environment),
+        Some("init") => run(&place, Role::First, &environment),
         Some("wait") => wait(&place, &environment),
-        Some("exec") => {
-            let mut command: Vec<OsString> = arguments.collect();
-            if command.first().is_some_and(|first| first == "--") {
-                command.remove(0);
-            }
-            exec(&place, &command)
-        }
+        Some("exec") => exec(&place, arguments),
         Some("status") => status(&place),
         _ => {
-            say("usage: vouchsafe-sidecar run | wait | status | exec -- COMMAND ARGUMENTS");
+            say("usage: vouchsafe-sidecar run | init | wait | status | exec [--env] [--become] -- COMMAND ARGUMENTS");
             USAGE
         }
     };
     ExitCode::from(code)
 }
 
-fn run(place: &Place, environment: &dyn Fn(&str) -> Option<String>) -> u8 {
+fn run(place: &Place, role: Role, environment: &dyn Fn(&str) -> Option<String>) -> u8 {
     harden::holder();
     if let Err(error) = vouchsafe_net::log::start("vouchsafe-sidecar", environment(LOG_VARIABLE).as_deref()) {
         say(&error.to_string());
@@ -72,7 +73,7 @@ fn run(place: &Place, environment: &dyn Fn(&str) -> Option<String>) -> u8 {
         Err(error) => return misconfigured(place, None, &error),
     };
     let workload = settings.workload.clone();
-    match block_on(driver::run(settings, place)) {
+    match block_on(driver::run(settings, role, place)) {
         Ok(Ok(ending)) => {
             if let Some(cause) = &ending.cause {
                 leave_message(place, &cause.message(&ending.workload));
@@ -115,17 +116,13 @@ fn wait(place: &Place, environment: &dyn Fn(&str) -> Option<String>) -> u8 {
     }
 }
 
-fn exec(place: &Place, command: &[OsString]) -> u8 {
+fn exec(place: &Place, arguments: impl Iterator<Item = OsString>) -> u8 {
     harden::unreadable();
-    match block_on(exec::run(&place.at(RUN_FOLDER), command)) {
-        Ok(Ok(code)) => code,
-        Ok(Err(error)) => {
+    match Start::parse(arguments).and_then(|start| start.run(place)) {
+        Ok(code) => code,
+        Err(error) => {
             say(&format!("vouchsafe-sidecar: {error}"));
             error.exit_code()
-        }
-        Err(error) => {
-            say(&format!("vouchsafe-sidecar: exec: {error}"));
-            Kind::Internal.exit_code()
         }
     }
 }

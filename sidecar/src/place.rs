@@ -1,5 +1,6 @@
 //! Where things lie: every absolute path resolves below one root, so that `dev` can run containers as processes.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,15 @@ impl Place {
     /// `absolute` below the root.
     pub(crate) fn at(&self, absolute: &str) -> PathBuf {
         self.0.join(absolute.trim_start_matches('/'))
+    }
+
+    /// The file of a program that a command names: below the root where containers run as processes.
+    pub(crate) fn program(&self, program: &OsStr) -> OsString {
+        if self.0.is_absolute() {
+            return program.to_owned();
+        }
+        let below = Path::new(program).strip_prefix("/").unwrap_or(Path::new(program));
+        self.0.join(below).into_os_string()
     }
 }
 

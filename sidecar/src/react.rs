@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vouchsafe_model::plan::{Action as Reactive, HttpCall, HttpMethod, Reaction};
 
-use crate::cause::{Cause, NOT_CALLED, NOT_SIGNALLED};
-use crate::control::Control;
+use crate::cause::{Cause, NOT_CALLED, NOT_RESTARTED, NOT_SIGNALLED, NOT_STARTED};
+use crate::control::{APP, Control};
 
 /// Tells the app; the cause where it did not take it.
 pub(crate) async fn tell(reaction: &Reaction, control: Option<Control>) -> Option<Cause> {
@@ -23,6 +23,18 @@ pub(crate) async fn tell(reaction: &Reaction, control: Option<Control>) -> Optio
             told.err().map(|problem| {
                 let remedy = "its files are new all the same; look at the container's log, or restart the pod";
                 Cause::new(NOT_SIGNALLED, format!("send {} to {container}", signal.as_str()), problem, remedy)
+            })
+        }
+        Reactive::Restart(restart) => {
+            let told = match control {
+                Some(control) => control.restart(Duration::from_secs(restart.grace_seconds.into())).await,
+                None => Err("there is no wrapper in the container".to_owned()),
+            };
+            told.err().map(|problem| {
+                // What the app itself did is not tried again: each try would be an outage.
+                let code = if problem.starts_with(APP) { NOT_STARTED } else { NOT_RESTARTED };
+                let remedy = "look at the container's log; put a value that it starts with, or restart the pod";
+                Cause::new(code, format!("start {container} again"), problem, remedy)
             })
         }
         Reactive::Http(wanted) => call(wanted).await.err().map(|problem| {

@@ -20,6 +20,7 @@
 
 START_SECONDS=90 # an API server on a busy 2-core machine took 25 s
 AUDIT_LEVEL=${VOUCHSAFE_AUDIT_LEVEL:-Metadata}
+MAX_PODS=${VOUCHSAFE_MAX_PODS:-110} # the kubelet's own default; addresses of the node suffice for 250
 SOCKET_PATH_MAX=107 # bytes, sun_path of unix(7)
 
 valid_name "$VOUCHSAFE_CLUSTER"
@@ -162,7 +163,7 @@ make_configs() {
   sed -e "s#@WORK@#$WORK#g" -e "s#@SNAPSHOTTER@#$(cat "$WORK/run/ready")#" "$HERE/node/containerd.toml" >"$WORK/containerd.toml"
   sed -e "s#@NAME@#$CGROUP#g" -e "s#@WORK@#$WORK#g" -e "s#@POD_CIDR@#$POD_CIDR#" "$HERE/node/cni.json" >"$WORK/cni/10-bridge.conflist"
   sed -e "s#@WORK@#$WORK#g" -e "s#@CGROUP@#/$CGROUP#" -e "s#@NODE_IP@#$NODE_IP#" -e "s#@DNS_IP@#$DNS_IP#" \
-    "$HERE/node/kubelet.yaml" >"$WORK/kubelet.yaml"
+    -e "s#@MAX_PODS@#$MAX_PODS#" "$HERE/node/kubelet.yaml" >"$WORK/kubelet.yaml"
   sed -e "s#@WORK@#$WORK#g" "$HERE/node/kube-proxy.yaml" >"$WORK/kube-proxy.yaml"
   printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'omitStages: [RequestReceived]' "rules: [{level: $AUDIT_LEVEL}]" >"$WORK/audit.yaml"
 }

@@ -1,5 +1,9 @@
 //! Suites across crates. What they share stands here: finding the workspace and the built programs.
 
+mod bench;
+pub mod dynamic;
+mod faults;
+pub mod install;
 pub mod smoke;
 
 use std::path::{Path, PathBuf};

@@ -46,6 +46,10 @@ pub fn admit(body: &[u8], grants: &GrantSet, config: &Config) -> Answer {
     if let Some(reason) = foreign(&review) {
         return ignored(&review, reason);
     }
+    if review.is_list {
+        let fault = Fault::new(None, "request.object", "is a list; expected the Pod that is created");
+        return refused(&review, &Value::Null, &[fault]);
+    }
     let (pod, namespace) = match subject(&review) {
         Ok(subject) => subject,
         Err(error) => return malformed(&error),
@@ -123,7 +127,7 @@ fn injected(review: &Review, pod: &Value, injection: &Injection) -> Answer {
         json!({"decision": outcome.as_str(), "grants": grants.join(","), "plan-sha256": digest,
                "role": plan.login.role.as_str()}),
     );
-    Answer { status: 200, body: answer(&Value::Object(response)), line: decision }
+    Answer { status: 200, body: answer(review, &Value::Object(response)), line: decision }
 }
 
 fn refused(review: &Review, pod: &Value, faults: &[Fault]) -> Answer {
@@ -139,7 +143,7 @@ fn refused(review: &Review, pod: &Value, faults: &[Fault]) -> Answer {
         "auditAnnotations".to_owned(),
         json!({"decision": Outcome::Refused.as_str(), "faults": faults.len().to_string()}),
     );
-    Answer { status: 200, body: answer(&Value::Object(response)), line: decision }
+    Answer { status: 200, body: answer(review, &Value::Object(response)), line: decision }
 }
 
 fn ignored(review: &Review, reason: &'static str) -> Answer {
@@ -148,7 +152,7 @@ fn ignored(review: &Review, reason: &'static str) -> Answer {
     reason.clone_into(&mut decision.reason);
     let mut response = response(review, true, &[]);
     response.insert("auditAnnotations".to_owned(), json!({"decision": Outcome::Ignored.as_str(), "reason": reason}));
-    Answer { status: 200, body: answer(&Value::Object(response)), line: decision }
+    Answer { status: 200, body: answer(review, &Value::Object(response)), line: decision }
 }
 
 /// An answer that says what was expected instead of this body.

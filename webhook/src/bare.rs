@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use vouchsafe_model::path::is_below;
 
-use crate::names::{SIDECAR, STATE_VOLUME, TOKEN_VOLUME};
-use crate::parts::wrapper;
+use crate::names::{EXTRA_VOLUME, INIT, SIDECAR, STATE_VOLUME, TLS_VOLUME, TOKEN_VOLUME};
+use crate::parts::wrapper_words;
 use crate::place::is_ours;
 
 /// A pod without what injection makes, and what was taken out.
@@ -21,21 +21,25 @@ pub struct Bare {
     pub pod: Value,
     /// Our init containers, with the number of foreign ones before each.
     pub inits: Vec<(usize, Value)>,
+    /// Our ordinary containers.
+    pub beside: Vec<Value>,
     /// Our volumes.
     pub volumes: Vec<Value>,
     /// Mounts of our volumes, by container.
     pub mounts: BTreeMap<String, Vec<Value>>,
 }
 
-/// Whether injection seems to have happened: our sidecar stands among the init containers.
+/// Whether injection seems to have happened: our first container stands among the init containers.
 pub fn is_injected(pod: &Value) -> bool {
-    entries(pod, "initContainers").iter().any(|init| text(init, "name") == SIDECAR)
+    entries(pod, "initContainers").iter().any(|init| matches!(text(init, "name"), SIDECAR | INIT))
 }
 
 /// Whether a volume has one of the names that injection makes.
 pub fn is_our_volume(name: &str) -> bool {
     name == STATE_VOLUME
         || name == TOKEN_VOLUME
+        || name == TLS_VOLUME
+        || name == EXTRA_VOLUME
         || name.starts_with("vouchsafe-run-")
         || name.strip_prefix("vouchsafe-files-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -48,7 +52,7 @@ pub fn entries<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
 impl Bare {
     /// A pod that has nothing of ours.
     pub fn untouched(pod: &Value) -> Self {
-        Self { pod: pod.clone(), inits: Vec::new(), volumes: Vec::new(), mounts: BTreeMap::new() }
+        Self { pod: pod.clone(), inits: Vec::new(), beside: Vec::new(), volumes: Vec::new(), mounts: BTreeMap::new() }
     }
 
     /// Takes out of `pod` what injection makes.
@@ -66,6 +70,9 @@ impl Bare {
                 }
                 !ours
             });
+        }
+        if let Some(containers) = spec.get_mut("containers").and_then(Value::as_array_mut) {
+            bare.beside.extend(containers.extract_if(.., |container| is_ours(container)));
         }
         if let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) {
             volumes.retain(|volume| {
@@ -108,10 +115,7 @@ fn strip(container: &mut Value) -> Vec<Value> {
         });
     }
     if let Some(command) = container.get_mut("command").and_then(Value::as_array_mut) {
-        let wrapper = wrapper().map(Value::String);
-        if command.starts_with(&wrapper) {
-            command.drain(..wrapper.len());
-        }
+        command.drain(..wrapper_words(command));
     }
     taken
 }

@@ -3,12 +3,15 @@
 //! Out of scope: flags and environment of the program ([`crate::options`]), Grants.
 
 use vouchsafe_policies::Installation;
+use vouchsafe_policies::dropin::{Compat, Defaults, GrantPolicy};
 
 /// What the platform decided for every injection.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Server, audience, gate and waiting time.
     pub installation: Installation,
+    /// Whether the cluster's kubelets know native sidecars.
+    pub injection: InjectionMode,
     /// Image of the sidecar, best by digest.
     pub image: String,
     /// When kubelets pull it.
@@ -17,6 +20,29 @@ pub struct Config {
     pub user: SidecarUser,
     /// Processor share of the sidecar.
     pub cpu: CpuShare,
+    /// How pods of vault-k8s' dialect are treated; `None` leaves them alone.
+    pub drop_in: Option<DropInSettings>,
+}
+
+/// How pods of vault-k8s' dialect are treated.
+#[derive(Clone, Debug, Default)]
+pub struct DropInSettings {
+    /// What pods get that say nothing themselves.
+    pub defaults: Defaults,
+    /// What becomes of annotations that cannot work.
+    pub compat: Compat,
+    /// What Grants mean for such pods.
+    pub grants: GrantPolicy,
+}
+
+/// What the cluster's kubelets can do. The webhook cannot see them, so the platform says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InjectionMode {
+    /// Restartable init containers: Kubernetes 1.29 and later, on every node.
+    #[default]
+    Native,
+    /// Plain init container and ordinary container: any Kubernetes.
+    Classic,
 }
 
 /// When kubelets pull the sidecar's image.
@@ -56,10 +82,12 @@ impl Config {
     pub fn new(installation: Installation, image: impl Into<String>) -> Self {
         Self {
             installation,
+            injection: InjectionMode::default(),
             image: image.into(),
             pull_policy: PullPolicy::default(),
             user: SidecarUser::default(),
             cpu: CpuShare::default(),
+            drop_in: None,
         }
     }
 }

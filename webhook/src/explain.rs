@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use vouchsafe_model::name::Namespace;
-use vouchsafe_model::plan::{Content, Engine, Gate, PlanSecret, ServerKind};
+use vouchsafe_model::plan::{Action, Content, Engine, Gate, Injection as Form, PlanSecret, ServerKind};
 use vouchsafe_model::text::quoted;
 use vouchsafe_policies::manifest::{self, Manifest};
 use vouchsafe_policies::{Fault, Grant, GrantSet, PodFacts};
@@ -106,8 +106,14 @@ fn injected(text: &mut Text, pod: &Value, namespace: &Namespace, injection: &Inj
     text.line(
         2,
         format!(
-            "login: {} as role {}, with an own token of service account {} for audience {}",
-            plan.login.auth_path, plan.login.role, plan.workload.service_account, injection.derivation.audience
+            "login: {} as role {}, with an own token of service account {} for {}",
+            plan.login.auth_path,
+            plan.login.role,
+            plan.workload.service_account,
+            match &injection.derivation.audience {
+                Some(audience) => format!("audience {audience}"),
+                None => "the API server's own audience".to_owned(),
+            }
         ),
     );
     text.line(1, "secrets");
@@ -128,10 +134,11 @@ fn injected(text: &mut Text, pod: &Value, namespace: &Namespace, injection: &Inj
 
 fn secret_line(secret: &PlanSecret, namespace: &Namespace, grants: &GrantSet) -> String {
     let what = match (secret.engine, secret.version, &secret.parameters) {
-        (_, _, Some(_)) => "written with parameters at each start and renewal".to_owned(),
+        (_, _, Some(_)) => "written with parameters, anew before what it gives ends".to_owned(),
         (_, Some(version), None) => format!("version {version} only, never a newer one"),
         (Engine::KvV2 | Engine::KvV1, None, None) => "newest version".to_owned(),
-        (Engine::Generic, None, None) => "as the engine answers".to_owned(),
+        (Engine::Agent, None, None) => "as an agent reads it".to_owned(),
+        (Engine::Generic, None, None) => "as the engine answers; leases are renewed, or replaced before they end".to_owned(),
     };
     let grant = grants.get(namespace, &secret.grant);
     let place = grant.and_then(|grant| grant.secret(secret.name.as_str())?.at.clone().or_else(|| grant.at.clone()));
@@ -145,14 +152,16 @@ fn files(text: &mut Text, injection: &Injection) {
     for (file, delivered) in plan.files.iter().zip(&injection.derivation.delivered) {
         let content = match &file.content {
             Content::Key { key, .. } => format!("key {} of {}", quoted(key.as_str()), delivered.secrets.join(", ")),
-            Content::Template(_) => format!("a template over {}", delivered.secrets.join(", ")),
+            Content::Template(_) | Content::Agent(_) => format!("a template over {}", delivered.secrets.join(", ")),
+            Content::Token => "the token of the login itself".to_owned(),
         };
         let optional = if file.optional { ", left out while the secret or key is missing" } else { "" };
+        let mode = if plan.environment_of(file).is_some() { String::new() } else { format!(" (mode {})", file.mode) };
         text.line(
             2,
             format!(
-                "container {}: {} (mode {}): {content}{optional}; asked for by {}",
-                delivered.container, delivered.path, file.mode, delivered.origin
+                "container {}: {}{mode}: {content}{optional}; asked for by {}",
+                delivered.container, delivered.path, delivered.origin
             ),
         );
     }
@@ -165,12 +174,20 @@ fn files(text: &mut Text, injection: &Injection) {
 fn start(text: &mut Text, pod: &Value, injection: &Injection) {
     let plan = &injection.derivation.plan;
     text.line(1, "start");
-    let how = match plan.gate {
-        Gate::Hook => format!(
+    let how = match (plan.injection, plan.gate) {
+        (Form::Native, Gate::Hook) => format!(
             "by the sidecar's start hook (gate: hook); each try lasts at most {} s, then the kubelet tries again",
             plan.wait_seconds
         ),
-        Gate::Init => "by an init container that waits as long as it takes (gate: init)".to_owned(),
+        (Form::Native, Gate::Init) => "by an init container that waits as long as it takes (gate: init)".to_owned(),
+        (Form::Classic | Form::Once, Gate::Hook) => format!(
+            "by an init container that makes them (injection: classic); each try lasts at most {} s, then the kubelet tries again",
+            plan.wait_seconds
+        ),
+        (_, Gate::Open) => "not at all: it starts at once and its files follow".to_owned(),
+        (Form::Classic | Form::Once, Gate::Init) => {
+            "by an init container that makes them, however long it takes (injection: classic)".to_owned()
+        }
     };
     let bare = Bare::of(pod);
     let inits = entries(&bare.pod, "initContainers");
@@ -183,20 +200,20 @@ fn start(text: &mut Text, pod: &Value, injection: &Injection) {
         text.line(2, format!("not held back, they start earlier: {}", free.join(", ")));
     }
     for supervised in &injection.derivation.supervised {
-        text.line(
-            2,
-            format!(
-                "container {} runs under the wrapper, which passes signals on: {}",
-                supervised.container,
-                quoted(&supervised.command.join(" "))
-            ),
-        );
+        let stays = plan.reactions.iter().any(|reaction| {
+            reaction.container == supervised.container && !matches!(reaction.action, Action::Http(_))
+        });
+        let how = if stays { "runs under the wrapper, which passes signals on" } else { "is started by the wrapper, which becomes it" };
+        text.line(2, format!("container {} {how}: {}", supervised.container, quoted(&supervised.command.join(" "))));
     }
 }
 
 fn changes(text: &mut Text, injection: &Injection) {
     text.line(1, "when a secret changes");
     let plan = &injection.derivation.plan;
+    if plan.injection == Form::Once {
+        return text.line(2, "nothing: the files are made once, and no sidecar runs beside a pod that is to end");
+    }
     let delay = match plan.server.kind {
         ServerKind::Broker => "the broker pushes the change",
         ServerKind::Direct => "the sidecar sees the change at its next poll",
@@ -220,8 +237,13 @@ fn cost(text: &mut Text, injection: &Injection) {
     text.line(
         2,
         format!(
-            "a sidecar with a memory limit of {} MiB: what process ({} MiB with its values), state ({} MiB), files ({} MiB) \
+            "{} with a memory limit of {} MiB: what process ({} MiB with its values), state ({} MiB), files ({} MiB) \
              and wrappers ({} MiB) may take at most; about 4 MiB are usual",
+            match injection.derivation.plan.injection {
+                Form::Native => "a sidecar",
+                Form::Classic => "an init container and a sidecar, each",
+                Form::Once => "an init container",
+            },
             sizes.limit,
             sizes.process,
             sizes.state,

@@ -7,10 +7,14 @@
 use serde_json::{Value, json};
 
 use vouchsafe_model::name::Namespace;
-use vouchsafe_policies::{Ask, Derivation, Fault, GrantSet, PodFacts, derive};
+use vouchsafe_model::plan::Injection as Form;
+use vouchsafe_policies::dropin::{DropIn, derive_drop_in};
+use vouchsafe_policies::{ANNOTATION_PREFIX, Ask, Derivation, Fault, GrantSet, PodFacts, derive};
 
 use crate::bare::{Bare, entries, is_injected};
+use crate::classic;
 use crate::config::Config;
+use crate::dropin;
 use crate::judge;
 use crate::names::{STATUS_ANNOTATION, STATUS_INJECTED};
 use crate::parts::{ContainerParts, Parts};
@@ -44,10 +48,9 @@ pub fn inject(
     if judge::is_mirror(pod) {
         return Ok(None);
     }
-    let asked = judge::annotations(pod).and_then(|annotations| Ask::parse(&annotations));
-    let (ask, mut faults) = match asked {
+    let (wish, mut faults) = match wish(pod, namespace, config) {
         Ok(None) => return Ok(None),
-        Ok(Some(ask)) => (Some(ask), Vec::new()),
+        Ok(Some(wish)) => (Some(wish), Vec::new()),
         Err(faults) => (None, faults),
     };
     faults.extend(judge::faults(pod));
@@ -59,44 +62,91 @@ pub fn inject(
         Bare::untouched(pod)
     };
     let facts = PodFacts::read(&bare.pod, namespace).map_err(|more| faults.extend(more)).ok();
-    let derivation = match (&ask, &facts) {
-        (Some(ask), Some(facts)) => {
-            derive(ask, facts, grants, &config.installation).map_err(|more| faults.extend(more)).ok()
+    let derivation = match (&wish, &facts) {
+        (Some(wish), Some(facts)) => {
+            let derived = match wish {
+                Wish::Own(ask) => derive(ask, facts, grants, &config.installation),
+                Wish::DropIn(asked) => {
+                    let policy = config.drop_in.as_ref().map(|settings| settings.grants).unwrap_or_default();
+                    derive_drop_in(asked, facts, grants, &config.installation, policy)
+                }
+            };
+            derived.map_err(|more| faults.extend(more)).ok()
         }
         _ => None,
     };
-    let (Some(facts), Some(derivation), Some(spec)) =
+    let (Some(facts), Some(mut derivation), Some(spec)) =
         (facts, derivation, bare.pod.get("spec").and_then(Value::as_object))
     else {
         return Err(unique(faults));
     };
+    if derivation.drop_in.is_some() {
+        dropin::adapt(&mut derivation, spec, config.injection, config.installation.gate);
+    }
+    if derivation.plan.injection == Form::Native {
+        classic::adapt(&mut derivation, spec, config.injection);
+    }
     faults.extend(judge::run_folder_collisions(&bare.pod, &derivation));
-    let parts = match Parts::of(spec, &facts, &derivation, config) {
+    faults.extend(judge::lonely_variables(&derivation));
+    let mut parts = match Parts::of(spec, &facts, &derivation, config) {
         Ok(parts) => parts,
         Err(error) => {
             faults.push(Fault::new(None, "", error.to_string()));
             return Err(unique(faults));
         }
     };
+    let furnished = dropin::furnish(&mut parts, &bare.pod, &derivation).map_err(|more| faults.extend(more));
     if injected {
         faults.extend(same::differences(pod, &bare, &parts));
     }
     if !faults.is_empty() {
         return Err(unique(faults));
     }
-    let place = place::place(entries(&bare.pod, "initContainers"), &readers(&derivation));
-    let patch = if injected { shift(pod, &bare, &derivation, &place) } else { fresh(pod, &parts, &place) };
+    let inits = entries(&bare.pod, "initContainers");
+    let place = match &derivation.drop_in {
+        None => place::place(inits, &readers(&derivation)),
+        // Their own init containers mount the files whether they stand before ours or not, as there.
+        Some(asked) if asked.init_first => place::place(inits, &[]),
+        Some(_) => place::last(inits),
+    };
+    let patch = match (injected, &derivation.drop_in) {
+        (false, asked) => fresh(pod, &parts, &place, asked.as_deref()),
+        (true, None) => shift(pod, &bare, &derivation, &place),
+        (true, Some(_)) => Patch::default(),
+    };
     let operations = patch.finish().map_err(|error| vec![Fault::new(None, "", error.to_string())])?;
     // Of a pod that was injected already the first pass has said it, and knew more: the wrapper hides which command was
     // the pod's own.
     let mut warnings = if injected { Vec::new() } else { derivation.warnings.clone() };
+    warnings.extend(furnished.unwrap_or_default());
     warnings.extend(place.warnings);
     warnings.extend(judge::warnings(pod));
     Ok(Some(Injection { operations, derivation, sizes: parts.sizes, before: place.index, warnings }))
 }
 
+/// What a pod asks for, in whichever dialect.
+enum Wish {
+    Own(Ask),
+    DropIn(Box<DropIn>),
+}
+
+/// `None`: the pod does not ask. One that asks in both dialects is refused: nobody could say which counts.
+fn wish(pod: &Value, namespace: &Namespace, config: &Config) -> Result<Option<Wish>, Vec<Fault>> {
+    let annotations = judge::annotations(pod)?;
+    let own = Ask::parse(&annotations)?;
+    match (own, dropin::asked(&annotations, namespace, config)?) {
+        (None, None) => Ok(None),
+        (Some(ask), None) => Ok(Some(Wish::Own(ask))),
+        (None, Some(asked)) => Ok(Some(Wish::DropIn(Box::new(asked)))),
+        (Some(_), Some(asked)) => {
+            let message = format!("asks in one dialect and {ANNOTATION_PREFIX}inject in another; remove one of both");
+            Err(vec![Fault::new(None, asked.annotation, message)])
+        }
+    }
+}
+
 /// The patch of a pod that has nothing of ours.
-fn fresh(pod: &Value, parts: &Parts, place: &Place) -> Patch {
+fn fresh(pod: &Value, parts: &Parts, place: &Place, asked: Option<&DropIn>) -> Patch {
     let mut patch = Patch::default();
     let spec = Pointer::to(&["spec"]);
     patch.set(&Pointer::to(&["metadata", "annotations", STATUS_ANNOTATION]), json!(STATUS_INJECTED));
@@ -113,10 +163,17 @@ fn fresh(pod: &Value, parts: &Parts, place: &Place) -> Patch {
             }
         }
     }
+    if let Some(share) = asked.and_then(|asked| asked.container.share_process_namespace) {
+        patch.set(&spec.field("shareProcessNamespace"), json!(share));
+    }
     let inits = spec.field("initContainers");
     patch.ensure_list(pod.pointer("/spec/initContainers"), &inits);
-    for (offset, init) in parts.inits().enumerate() {
+    for (offset, init) in parts.inits.iter().enumerate() {
         patch.insert(&inits, place.index + offset, init.clone());
+    }
+    if let Some(beside) = &parts.beside {
+        // Last: the pod's first container is the one that kubectl takes where none is named.
+        patch.append(&spec.field("containers"), beside.clone());
     }
     patch
 }
@@ -185,9 +242,11 @@ fn shift(pod: &Value, bare: &Bare, derivation: &Derivation, place: &Place) -> Pa
     patch
 }
 
-/// Containers that mount files of ours.
+/// Containers that mount files of ours, or get variables.
 fn readers(derivation: &Derivation) -> Vec<&str> {
-    derivation.plan.volumes.iter().map(|volume| volume.container.as_str()).collect()
+    let plan = &derivation.plan;
+    let volumes = plan.volumes.iter().map(|volume| volume.container.as_str());
+    volumes.chain(plan.environments.iter().map(|environment| environment.container.as_str())).collect()
 }
 
 /// Faults that two checks found are reported once, in the order in which they were found.

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use vouchsafe_model::path::is_below;
-use vouchsafe_model::plan::RUN_FOLDER;
+use vouchsafe_model::plan::{Injection, RUN_FOLDER};
 use vouchsafe_model::text::quoted;
 use vouchsafe_policies::{ANNOTATION_PREFIX, Derivation, Fault};
 
 use crate::bare::{entries, is_our_volume};
-use crate::names::{MIRROR_ANNOTATION, SIDECAR, WAIT};
+use crate::names::MIRROR_ANNOTATION;
+use crate::place::is_ours;
 use crate::review::shape;
 
 /// Annotations that are text. One of ours that is no text is a fault.
@@ -80,8 +81,8 @@ pub fn collisions(pod: &Value) -> Vec<Fault> {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in entries(pod, list) {
             let name = text(container, "name");
-            if name == SIDECAR || name == WAIT {
-                taken(format!("spec.{list}[{name}]"), "its own init containers");
+            if is_ours(container) {
+                taken(format!("spec.{list}[{name}]"), "its own containers");
             }
         }
     }
@@ -91,6 +92,22 @@ pub fn collisions(pod: &Value) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Variables of a pod beside which no sidecar runs: nobody would hand them out.
+pub fn lonely_variables(derivation: &Derivation) -> Vec<Fault> {
+    if derivation.plan.injection != Injection::Once {
+        return Vec::new();
+    }
+    let fault = |container: &str| {
+        Fault::new(
+            None,
+            format!("container {container}"),
+            "its variables come from a sidecar, which would keep this pod from ending here; deliver files with pathEnv, or start \
+             the webhook with --injection native where every node runs Kubernetes 1.29 or later",
+        )
+    };
+    derivation.plan.environments.iter().map(|environment| fault(environment.container.as_str())).collect()
 }
 
 /// Mounts of a supervised container that lie where its wrapper is going to be mounted.

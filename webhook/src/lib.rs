@@ -7,8 +7,10 @@
 
 pub mod admit;
 pub mod bare;
+pub mod classic;
 pub mod config;
 pub mod decision;
+pub mod dropin;
 pub mod explain;
 pub mod grants;
 pub mod inject;
@@ -20,6 +22,7 @@ pub mod options;
 pub mod parts;
 pub mod patch;
 pub mod place;
+pub mod preflight;
 pub mod program;
 pub mod resources;
 pub mod review;
@@ -29,7 +32,7 @@ pub mod server;
 pub mod warn;
 
 pub use crate::admit::{Answer, admit};
-pub use crate::config::{Config, CpuShare, PullPolicy, SidecarUser};
+pub use crate::config::{Config, CpuShare, InjectionMode, PullPolicy, SidecarUser};
 pub use crate::decision::{Decision, Outcome};
 pub use crate::explain::{Explanation, Verdict, explain};
 pub use crate::inject::{Injection, inject};

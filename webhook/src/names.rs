@@ -5,14 +5,20 @@
 use vouchsafe_net::hash;
 pub use vouchsafe_policies::STATUS_ANNOTATION;
 
-/// The native sidecar.
+/// The sidecar: a native one, or an ordinary container beside the app's.
 pub const SIDECAR: &str = "vouchsafe-sidecar";
 /// The plain init container of `gate: init`.
 pub const WAIT: &str = "vouchsafe-wait";
+/// The plain init container that makes the first generation, where there are no native sidecars.
+pub const INIT: &str = "vouchsafe-init";
 /// The sidecar's private memory volume.
 pub const STATE_VOLUME: &str = "vouchsafe-state";
 /// The sidecar's projected token.
 pub const TOKEN_VOLUME: &str = "vouchsafe-token";
+/// A Secret with certificates that a pod of the drop-in dialect names.
+pub const TLS_VOLUME: &str = "vouchsafe-tls";
+/// Another Secret that such a pod names.
+pub const EXTRA_VOLUME: &str = "vouchsafe-extra";
 /// The sidecar's program in its image.
 pub const PROGRAM: &str = "/vouchsafe-sidecar";
 /// File name of the wrapper in a supervised container's run folder.

@@ -2,6 +2,7 @@
 //!
 //! Out of scope: what they do; each `--help` text says it for people.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,9 +11,10 @@ use clap::{Args, Parser, ValueEnum};
 use vouchsafe_model::name::Audience;
 use vouchsafe_model::path::{ServerAddress, VaultNamespace};
 use vouchsafe_model::plan::{Gate, Server, ServerKind};
-use vouchsafe_policies::{DEFAULT_AUDIENCE, Installation};
+use vouchsafe_policies::dropin::{Compat, Defaults, GrantPolicy};
+use vouchsafe_policies::{DEFAULT_AUDIENCE, Fault, Installation};
 
-use crate::config::{Config, CpuShare, DEFAULT_USER, PullPolicy, SidecarUser};
+use crate::config::{Config, CpuShare, DEFAULT_USER, DropInSettings, InjectionMode, PullPolicy, SidecarUser};
 use crate::grants::Source;
 
 /// Mutating admission webhook: pods that ask for secrets by annotation get a sidecar that fetches them.
@@ -42,6 +44,10 @@ pub struct Options {
     /// What is injected.
     #[command(flatten)]
     pub sidecar: SidecarOptions,
+
+    /// Pods of vault-k8s' dialect.
+    #[command(flatten)]
+    pub drop_in: DropInOptions,
 }
 
 /// The server that sidecars talk to.
@@ -82,6 +88,12 @@ pub struct SidecarOptions {
     #[arg(long, env = "VOUCHSAFE_IMAGE_PULL_POLICY", value_enum, default_value_t = PullOption::IfNotPresent)]
     pub image_pull_policy: PullOption,
 
+    /// How the sidecar stands in pods: "native" as a restartable init container (Kubernetes 1.29 and later on every node),
+    /// "classic" as a plain init container and an ordinary container. Pods that end by themselves (Jobs) then get their files
+    /// once and no sidecar, because an ordinary container would keep them from ending.
+    #[arg(long, env = "VOUCHSAFE_INJECTION", value_enum, default_value_t = InjectionOption::Native)]
+    pub injection: InjectionOption,
+
     /// How apps are held back until their files are there: "hook" is fast (0.15 s), "init" is strict (0.85 s; no window while
     /// a kubelet restarts, and waiting pods start within seconds of the server's recovery).
     #[arg(long, env = "VOUCHSAFE_GATE", value_enum, default_value_t = GateOption::Hook)]
@@ -106,6 +118,75 @@ pub struct SidecarOptions {
     pub cpu_limit_millis: Option<u32>,
 }
 
+/// Pods of vault-k8s' dialect.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pods with the annotations of vault-k8s (vault.hashicorp.com/*, openbao.org/*)")]
+pub struct DropInOptions {
+    /// Whether such pods are injected. The AGENT_INJECT_* environment variables of vault-k8s are read with their own names
+    /// and meanings (docs/vault-k8s.md). The webhook configuration must send these pods here, and only where vault-k8s no
+    /// longer does (docs/guides/from-vault-k8s.md).
+    #[arg(long, env = "VOUCHSAFE_DROP_IN", value_enum, default_value_t = SwitchOption::Off)]
+    pub drop_in: SwitchOption,
+
+    /// What becomes of annotations that vault-k8s accepts though they cannot work: "warn" admits the pod, "strict" refuses it.
+    #[arg(long, env = "VOUCHSAFE_DROP_IN_COMPAT", value_enum, default_value_t = CompatOption::Warn)]
+    pub drop_in_compat: CompatOption,
+
+    /// What Grants mean for such pods: a path that no Grant names is passed over, warned about, or refuses the pod.
+    #[arg(long, env = "VOUCHSAFE_DROP_IN_GRANTS", value_enum, default_value_t = GrantsOption::Warn)]
+    pub drop_in_grants: GrantsOption,
+}
+
+/// `--drop-in`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SwitchOption {
+    /// Such pods are injected.
+    On,
+    /// They are left alone.
+    Off,
+}
+
+/// `--drop-in-compat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompatOption {
+    /// Admit with a warning.
+    Warn,
+    /// Refuse.
+    Strict,
+}
+
+/// `--drop-in-grants`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GrantsOption {
+    /// They mean nothing.
+    Off,
+    /// Paths without a Grant are warned about.
+    Warn,
+    /// Paths without a Grant refuse the pod.
+    Enforce,
+}
+
+impl DropInOptions {
+    /// The settings, with vault-k8s' own variables out of `environment`; `None` where the dialect is off.
+    pub fn settings(&self, environment: &BTreeMap<String, String>) -> Result<Option<DropInSettings>, Vec<Fault>> {
+        if self.drop_in == SwitchOption::Off {
+            return Ok(None);
+        }
+        Ok(Some(DropInSettings {
+            defaults: Defaults::read(environment, &BTreeMap::new())?,
+            compat: match self.drop_in_compat {
+                CompatOption::Warn => Compat::Warn,
+                CompatOption::Strict => Compat::Strict,
+            },
+            grants: match self.drop_in_grants {
+                GrantsOption::Off => GrantPolicy::Off,
+                GrantsOption::Warn => GrantPolicy::Warn,
+                GrantsOption::Enforce => GrantPolicy::Enforce,
+            },
+        }))
+    }
+}
+
 /// `--server-kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KindOption {
@@ -113,6 +194,15 @@ pub enum KindOption {
     Broker,
     /// Vault or OpenBao itself.
     Direct,
+}
+
+/// `--injection`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InjectionOption {
+    /// Restartable init container.
+    Native,
+    /// Plain init container and ordinary container.
+    Classic,
 }
 
 /// `--gate`.
@@ -164,6 +254,10 @@ impl Options {
             wait_seconds: sidecar.wait_seconds,
         };
         let mut config = Config::new(installation, sidecar.image.clone());
+        config.injection = match sidecar.injection {
+            InjectionOption::Native => InjectionMode::Native,
+            InjectionOption::Classic => InjectionMode::Classic,
+        };
         config.pull_policy = match sidecar.image_pull_policy {
             PullOption::IfNotPresent => PullPolicy::IfNotPresent,
             PullOption::Always => PullPolicy::Always,
@@ -209,9 +303,12 @@ mod tests {
 
     #[test]
     fn flags_become_the_configuration() {
-        let options = parse(&["--gate", "init", "--sidecar-user", "platform", "--image-pull-policy", "Never"]).unwrap();
+        let flags =
+            ["--gate", "init", "--sidecar-user", "platform", "--image-pull-policy", "Never", "--injection", "classic"];
+        let options = parse(&flags).unwrap();
         let config = options.config("PEM".to_owned());
-        assert_eq!(config.installation.gate, Gate::Init);
+        assert_eq!(parse(&[]).unwrap().config(String::new()).injection, InjectionMode::Native);
+        assert_eq!((config.installation.gate, config.injection), (Gate::Init, InjectionMode::Classic));
         assert_eq!(config.installation.server.trust, "PEM");
         assert_eq!((config.user, config.pull_policy), (SidecarUser::Platform, PullPolicy::Never));
         assert!(matches!(options.source(), Source::Kubernetes));

@@ -8,22 +8,23 @@
 use serde_json::{Map, Value, json};
 
 use vouchsafe_model::plan::{
-    Gate, PLAN_VARIABLE, POD_NAME_VARIABLE, POD_UID_VARIABLE, PlanError, RUN_FOLDER, STATE_FOLDER, TOKEN_FOLDER,
-    volume_path,
+    Action, Gate, Injection, PLAN_VARIABLE, POD_NAME_VARIABLE, POD_UID_VARIABLE, Plan, PlanError, RUN_FOLDER, Reaction,
+    STATE_FOLDER, TOKEN_FOLDER, volume_path,
 };
 use vouchsafe_policies::{Derivation, PodFacts};
 
 use crate::config::{Config, SidecarUser};
-use crate::names::{PROGRAM, SIDECAR, STATE_VOLUME, TOKEN_VOLUME, WAIT, WRAPPER, files_volume, run_volume};
+use crate::names::{INIT, PROGRAM, SIDECAR, STATE_VOLUME, TOKEN_VOLUME, WAIT, files_volume, run_volume};
 use crate::resources::{Quality, Sizes, mebibytes, resources};
 
 /// Everything that injection adds to a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
-    /// The native sidecar.
-    pub sidecar: Value,
-    /// The waiting init container of `gate: init`.
-    pub wait: Option<Value>,
+    /// Our init containers in the order in which they stand: the native sidecar and what waits for it with `gate: init`,
+    /// or the classic form's one.
+    pub inits: Vec<Value>,
+    /// The classic form's ordinary container.
+    pub beside: Option<Value>,
     /// Volumes of the pod.
     pub volumes: Vec<Value>,
     /// What the pod's own containers get.
@@ -62,16 +63,16 @@ impl Parts {
             security: security_context(spec, facts, derivation, config),
             plan: &plan,
         };
-        let wait = match derivation.plan.gate {
-            Gate::Hook => None,
-            Gate::Init => Some(common.wait()),
+        let (inits, beside) = match (derivation.plan.injection, derivation.plan.gate) {
+            (Injection::Native, Gate::Hook | Gate::Open) => (vec![common.native(derivation)], None),
+            (Injection::Native, Gate::Init) => (vec![common.native(derivation), common.wait()], None),
+            (Injection::Classic, _) => {
+                (vec![common.holder(derivation, INIT, "init")], Some(common.holder(derivation, SIDECAR, "run")))
+            }
+            (Injection::Once, _) => (vec![common.holder(derivation, INIT, "init")], None),
         };
-        Ok(Self { sidecar: common.sidecar(derivation), wait, volumes: volumes(derivation, &sizes), containers, sizes })
-    }
-
-    /// Our init containers in the order in which they stand.
-    pub fn inits(&self) -> impl Iterator<Item = &Value> {
-        std::iter::once(&self.sidecar).chain(&self.wait)
+        let (inits, beside) = (inits.into_iter().map(Value::Object).collect(), beside.map(Value::Object));
+        Ok(Self { inits, beside, volumes: volumes(derivation, &sizes), containers, sizes })
     }
 }
 
@@ -84,7 +85,18 @@ struct Common<'a> {
 }
 
 impl Common<'_> {
-    fn sidecar(&self, derivation: &Derivation) -> Value {
+    /// The sidecar as a restartable init container.
+    fn native(&self, derivation: &Derivation) -> Map<String, Value> {
+        let mut sidecar = self.holder(derivation, SIDECAR, "run");
+        sidecar.insert("restartPolicy".to_owned(), json!("Always"));
+        if derivation.plan.gate == Gate::Hook {
+            sidecar.insert("lifecycle".to_owned(), json!({"postStart": {"exec": {"command": [PROGRAM, "wait"]}}}));
+        }
+        sidecar
+    }
+
+    /// A container that holds token, state and files. No probe: a pod's readiness must not depend on Vault's.
+    fn holder(&self, derivation: &Derivation, name: &str, verb: &str) -> Map<String, Value> {
         let mut mounts = vec![
             json!({"name": STATE_VOLUME, "mountPath": STATE_FOLDER}),
             json!({"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}),
@@ -97,17 +109,12 @@ impl Common<'_> {
             let container = supervised.container.as_str();
             json!({"name": run_volume(container), "mountPath": format!("{RUN_FOLDER}/{container}")})
         }));
-        let mut sidecar = self.container(SIDECAR, "run", mounts);
-        sidecar.insert("restartPolicy".to_owned(), json!("Always"));
-        if derivation.plan.gate == Gate::Hook {
-            sidecar.insert("lifecycle".to_owned(), json!({"postStart": {"exec": {"command": [PROGRAM, "wait"]}}}));
-        }
-        Value::Object(sidecar)
+        self.container(name, verb, mounts)
     }
 
-    fn wait(&self) -> Value {
+    fn wait(&self) -> Map<String, Value> {
         let mounts = vec![json!({"name": STATE_VOLUME, "mountPath": STATE_FOLDER})];
-        Value::Object(self.container(WAIT, "wait", mounts))
+        self.container(WAIT, "wait", mounts)
     }
 
     fn container(&self, name: &str, verb: &str, mounts: Vec<Value>) -> Map<String, Value> {
@@ -165,8 +172,13 @@ fn user(facts: &PodFacts, derivation: &Derivation, config: &Config) -> Option<i6
 fn volumes(derivation: &Derivation, sizes: &Sizes) -> Vec<Value> {
     let memory =
         |name: &str, size: u64| json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": mebibytes(size)}});
-    let token = json!({"serviceAccountToken": {
-        "audience": derivation.audience.as_str(), "expirationSeconds": TOKEN_SECONDS, "path": TOKEN_FILE}});
+    let mut token = Map::new();
+    if let Some(audience) = &derivation.audience {
+        token.insert("audience".to_owned(), json!(audience.as_str()));
+    }
+    token.insert("expirationSeconds".to_owned(), json!(TOKEN_SECONDS));
+    token.insert("path".to_owned(), json!(TOKEN_FILE));
+    let token = json!({"serviceAccountToken": token});
     let mut all =
         vec![memory(STATE_VOLUME, sizes.state), json!({"name": TOKEN_VOLUME, "projected": {"sources": [token]}})];
     all.extend(sizes.volumes.iter().enumerate().map(|(index, size)| memory(&files_volume(index), *size)));
@@ -180,8 +192,14 @@ fn volumes(derivation: &Derivation, sizes: &Sizes) -> Vec<Value> {
 fn container_parts(derivation: &Derivation) -> Vec<ContainerParts> {
     let mut all: Vec<ContainerParts> = Vec::new();
     for (index, volume) in derivation.plan.volumes.iter().enumerate() {
-        let mount = json!({"name": files_volume(index), "mountPath": volume.mount_path.as_str(), "readOnly": true});
-        entry(&mut all, volume.container.as_str(), |parts| parts.mounts.push(mount));
+        let mut mount = json!({"name": files_volume(index), "mountPath": volume.mount_path.as_str(), "readOnly": true});
+        if derivation.drop_in.is_some() {
+            // As there: apps that tidy up in the folder find it writable.
+            mount.as_object_mut().map(|fields| fields.remove("readOnly"));
+        }
+        for container in std::iter::once(&volume.container).chain(&volume.also) {
+            entry(&mut all, container.as_str(), |parts| parts.mounts.push(mount.clone()));
+        }
     }
     for (container, name, path) in &derivation.path_env {
         let variable = json!({"name": name.as_str(), "value": path});
@@ -192,7 +210,8 @@ fn container_parts(derivation: &Derivation) -> Vec<ContainerParts> {
         let mount = json!({"name": run_volume(name), "mountPath": RUN_FOLDER, "readOnly": true});
         entry(&mut all, name, |parts| {
             parts.mounts.push(mount);
-            let wrapped = wrapper().into_iter().chain(supervised.command.iter().cloned());
+            let words = wrapper(&derivation.plan, name);
+            let wrapped = words.into_iter().map(str::to_owned).chain(supervised.command.iter().cloned());
             parts.command = Some(wrapped.collect());
         });
     }
@@ -208,14 +227,59 @@ fn entry(all: &mut Vec<ContainerParts>, name: &str, change: impl FnOnce(&mut Con
     all.push(parts);
 }
 
-/// What stands before the original command of a supervised container.
-pub fn wrapper() -> [String; 3] {
-    [format!("{RUN_FOLDER}/{WRAPPER}"), "exec".to_owned(), "--".to_owned()]
+/// What stands before the original command of a container that the wrapper starts. Without anything to tell the app later the
+/// wrapper becomes the app.
+fn wrapper(plan: &Plan, container: &str) -> Vec<&'static str> {
+    let has_variables = plan.environments.iter().any(|environment| environment.container.as_str() == container);
+    let is_told = |reaction: &Reaction| {
+        reaction.container.as_str() == container && matches!(reaction.action, Action::Signal(_) | Action::Restart(_))
+    };
+    let mut words = vec![WRAPPER_PATH, WRAPPER_VERB];
+    if has_variables {
+        words.push("--env");
+        if !plan.reactions.iter().any(is_told) {
+            words.push("--become");
+        }
+    }
+    words.push(WRAPPER_END);
+    words
 }
 
+/// How many words of a command are the wrapper's.
+pub fn wrapper_words(command: &[Value]) -> usize {
+    let mut words = command.iter().map(Value::as_str);
+    if words.next() != Some(Some(WRAPPER_PATH)) || words.next() != Some(Some(WRAPPER_VERB)) {
+        return 0;
+    }
+    words.position(|word| word == Some(WRAPPER_END)).map_or(0, |options| options + 3)
+}
+
+/// The wrapper in a container's run folder.
+const WRAPPER_PATH: &str = "/vouchsafe/internal/run/vouchsafe-sidecar";
+/// Its verb.
+const WRAPPER_VERB: &str = "exec";
+/// Ends its options.
+const WRAPPER_END: &str = "--";
 /// The superuser's uid, which Pod Security "restricted" forbids.
 const ROOT: i64 = 0;
 /// Lifetime of the projected token; the kubelet renews it after 80 % of that, and 600 s is the least it grants.
 const TOKEN_SECONDS: u32 = 3600;
 /// File of the token in its volume.
 const TOKEN_FILE: &str = "token";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::WRAPPER;
+
+    #[test]
+    fn the_wrappers_words_are_told_from_the_apps() {
+        assert_eq!(WRAPPER_PATH, format!("{RUN_FOLDER}/{WRAPPER}"));
+        let words = |words: &[&str]| wrapper_words(&words.iter().map(|word| json!(word)).collect::<Vec<_>>());
+        assert_eq!(words(&[WRAPPER_PATH, "exec", "--", "app", "--"]), 3);
+        assert_eq!(words(&[WRAPPER_PATH, "exec", "--env", "--become", "--", "app"]), 5);
+        for other in [&["app", "exec", "--"] as &[&str], &[WRAPPER_PATH, "run", "--"], &[WRAPPER_PATH, "exec"], &[]] {
+            assert_eq!(words(other), 0);
+        }
+    }
+}

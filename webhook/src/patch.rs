@@ -174,12 +174,15 @@ fn is_position(part: &str) -> bool {
 }
 
 /// Every place that a patch may name. Nothing privileged, no existing field but `command` and `args` of a supervised app.
-pub const ALLOWED: [&str; 17] = [
+pub const ALLOWED: [&str; 19] = [
     "/metadata/annotations/vouchsafe.dev~1status",
+    // For pods of the drop-in dialect that ask for it.
+    "/spec/shareProcessNamespace",
     "/spec/volumes",
     "/spec/volumes/*",
     "/spec/initContainers",
     "/spec/initContainers/*",
+    "/spec/containers/-",
     "/spec/containers/*/volumeMounts",
     "/spec/containers/*/volumeMounts/*",
     "/spec/containers/*/env",
@@ -228,6 +231,7 @@ mod tests {
             &["spec", "hostNetwork"][..],
             &["spec", "containers", "0", "securityContext"],
             &["spec", "containers", "x", "env"],
+            &["spec", "containers", "0"],
             &["spec"],
             &["metadata", "annotations", "other"],
             &["spec", "containers", "0", "env", "0", "value"],

@@ -14,7 +14,7 @@
 
 use serde_json::Value;
 
-use crate::names::{SIDECAR, WAIT};
+use crate::names::{INIT, SIDECAR, WAIT};
 
 /// Where our containers go, counted in the list of init containers without ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,17 @@ pub fn place(inits: &[Value], consumers: &[&str]) -> Place {
     Place { index, warnings }
 }
 
+/// The place behind all init containers, as vault-k8s has it; never behind a classic mesh's init, since from there on nothing
+/// has network until its proxy runs.
+pub fn last(inits: &[Value]) -> Place {
+    let mesh = Mesh::find(inits);
+    let index = match (mesh.first, mesh.proxy) {
+        (Some(first), None) => first,
+        _ => inits.len(),
+    };
+    Place { index, warnings: Vec::new() }
+}
+
 /// Whether a place that somebody else's changes led to still works: `before` foreign init containers stand before ours.
 pub fn is_fit(inits: &[Value], consumers: &[&str], before: usize) -> bool {
     let mesh = Mesh::find(inits);
@@ -91,9 +102,9 @@ fn first_reader(inits: &[Value], consumers: &[&str]) -> Option<usize> {
     inits.iter().position(|init| consumers.contains(&text(init, "name")))
 }
 
-/// Whether an init container is one of ours.
-pub fn is_ours(init: &Value) -> bool {
-    matches!(text(init, "name"), SIDECAR | WAIT)
+/// Whether a container is one of ours.
+pub fn is_ours(container: &Value) -> bool {
+    matches!(text(container, "name"), SIDECAR | WAIT | INIT)
 }
 
 fn name(init: Option<&Value>) -> &str {

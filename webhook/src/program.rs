@@ -2,6 +2,7 @@
 //!
 //! Out of scope: everything but wiring.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use vouchsafe_net::lifecycle::{Lifecycle, termination};
 use vouchsafe_net::log;
 use vouchsafe_net::tls::Identity;
 
+use crate::config::DropInSettings;
 use crate::options::Options;
 use crate::run::{Setup, read_trust, run};
 
@@ -44,8 +46,10 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
     let lifecycle = Lifecycle::new();
     identity.follow(&options.tls_folder, &lifecycle);
+    let mut config = options.config(trust);
+    config.drop_in = drop_in(&options)?;
     let setup = Setup {
-        config: options.config(trust),
+        config,
         source: options.source(),
         identity,
         trust_file: Some(options.server.trust_file.clone()),
@@ -59,6 +63,21 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     }
     tracing::info!(reason = lifecycle.reason().unwrap_or_default(), "stopping");
     lifecycle.drain(GRACE).await.context("stop")
+}
+
+/// What holds for pods of vault-k8s' dialect; all wrong variables at once.
+fn drop_in(options: &Options) -> anyhow::Result<Option<DropInSettings>> {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let settings = options.drop_in.settings(&environment).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("read the settings of vault-k8s: {}", lines.join("; "))
+    })?;
+    for warning in settings.iter().flat_map(|settings| &settings.defaults.warnings) {
+        tracing::warn!("{warning}");
+    }
+    Ok(settings)
 }
 
 /// One line on standard output. A reader that is gone is no reason to refuse pods.

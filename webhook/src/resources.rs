@@ -15,7 +15,7 @@
 
 use serde_json::{Map, Value, json};
 
-use vouchsafe_model::plan::Plan;
+use vouchsafe_model::plan::{Content, Plan};
 
 use crate::config::CpuShare;
 
@@ -42,7 +42,9 @@ impl Sizes {
     /// Sizes for a Plan of which `supervised` containers run under the wrapper.
     pub fn of(plan: &Plan, supervised: usize) -> Self {
         let files = |volume: usize| count(plan.files.iter().filter(|file| file.volume == volume).count());
-        let values = count(plan.secrets.len()).saturating_mul(SECRET_MIB).min(POD_VALUES_MIB);
+        // A template of the drop-in dialect may compute the path of one more.
+        let computing = plan.files.iter().filter(|file| matches!(file.content, Content::Agent(_))).count();
+        let values = count(plan.secrets.len() + computing).saturating_mul(SECRET_MIB).min(POD_VALUES_MIB);
         let volumes: Vec<u64> = (0..plan.volumes.len()).map(|volume| volume_size(files(volume))).collect();
         let state = GENERATIONS * values + STATE_BASE_MIB;
         let bound = GENERATIONS * POD_FILES_MIB + count(plan.volumes.len()) * pages(count(plan.files.len()));

@@ -19,6 +19,8 @@ use crate::json::{self, JsonError};
 /// One question of an API server.
 #[derive(Debug)]
 pub struct Review {
+    /// Version that the answer repeats: `admission.k8s.io/v1`, or `v1beta1`, whose form is the same.
+    pub api_version: &'static str,
     /// Identifier that the answer repeats.
     pub uid: String,
     /// What is done to the object.
@@ -39,6 +41,8 @@ pub struct Review {
     pub dry_run: bool,
     /// The object as it would be stored; `None` on DELETE and CONNECT.
     pub object: Option<Map<String, Value>>,
+    /// Whether the object is a list, which is no object of any kind: the request is refused, not the review.
+    pub is_list: bool,
 }
 
 /// What is done to an object.
@@ -106,15 +110,15 @@ impl Review {
             Value::Object(top) => top,
             other => return Err(ReviewError::NoObject { found: shape(Some(&other)) }),
         };
-        version(&top, "apiVersion", "admission.k8s.io/v1")?;
-        version(&top, "kind", "AdmissionReview")?;
+        let api_version = version(&top, "apiVersion", &[V1, V1BETA1])?;
+        version(&top, "kind", &["AdmissionReview"])?;
         match top.remove("request") {
-            Some(Value::Object(request)) => Self::from_request(request),
+            Some(Value::Object(request)) => Self::from_request(api_version, request),
             other => Err(ReviewError::NoRequest { found: shape(other.as_ref()) }),
         }
     }
 
-    fn from_request(mut request: Map<String, Value>) -> Result<Self, ReviewError> {
+    fn from_request(api_version: &'static str, mut request: Map<String, Value>) -> Result<Self, ReviewError> {
         let uid = text(&request, "uid", "a text of 1 to 128 printable characters")?
             .filter(|uid| !uid.is_empty())
             .ok_or_else(|| field("uid", "missing; expected a text of 1 to 128 printable characters"))?;
@@ -138,12 +142,18 @@ impl Review {
             Some(Value::Bool(flag)) => *flag,
             other => return Err(field("dryRun", &format!("expected true or false, found {}", shape(other)))),
         };
+        let mut is_list = false;
         let object = match request.remove("object") {
             None | Some(Value::Null) => None,
             Some(Value::Object(object)) => Some(object),
+            Some(Value::Array(_)) => {
+                is_list = true;
+                None
+            }
             other => return Err(field("object", &format!("expected an object, found {}", shape(other.as_ref())))),
         };
         Ok(Self {
+            api_version,
             uid,
             operation,
             group: member(&request, "resource", "resource.group", "group")?.unwrap_or_default(),
@@ -158,6 +168,7 @@ impl Review {
             name: text(&request, "name", "a text")?.unwrap_or_default().to_owned(),
             dry_run,
             object,
+            is_list,
         })
     }
 }
@@ -174,14 +185,20 @@ impl fmt::Display for Operation {
 }
 
 /// The AdmissionReview that carries `response`.
-pub fn answer(response: &Value) -> Value {
-    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+pub fn answer(review: &Review, response: &Value) -> Value {
+    json!({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
 }
 
-fn version(top: &Map<String, Value>, name: &'static str, wanted: &str) -> Result<(), ReviewError> {
+fn version(
+    top: &Map<String, Value>,
+    name: &'static str,
+    wanted: &[&'static str],
+) -> Result<&'static str, ReviewError> {
     match top.get(name) {
-        Some(Value::String(found)) if found == wanted => Ok(()),
-        Some(Value::String(found)) => Err(ReviewError::Version { field: name, found: quoted(found) }),
+        Some(Value::String(found)) => match wanted.iter().find(|wanted| *wanted == found) {
+            Some(known) => Ok(known),
+            None => Err(ReviewError::Version { field: name, found: quoted(found) }),
+        },
         other => Err(ReviewError::Version { field: name, found: shape(other).to_owned() }),
     }
 }
@@ -235,6 +252,10 @@ pub(crate) fn shape(value: Option<&Value>) -> &'static str {
     }
 }
 
+/// The version of today's API servers.
+const V1: &str = "admission.k8s.io/v1";
+/// The version of Kubernetes before 1.22, with the same fields; vault-k8s answers it, too.
+const V1BETA1: &str = "admission.k8s.io/v1beta1";
 /// What every message about a wrong body asks for.
 const EXPECTED: &str = "admission.k8s.io/v1 AdmissionReview";
 /// The operations of Kubernetes.

@@ -17,13 +17,10 @@ use crate::review::shape;
 /// All differences between what the pod holds of ours and what it should hold; none means the same.
 pub fn differences(pod: &Value, bare: &Bare, parts: &Parts) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for expected in parts.inits() {
-        let name = text(expected, "name");
-        let place = format!("spec.initContainers[{name}]");
-        let found = bare.inits.iter().map(|(_, init)| init).find(|init| text(init, "name") == name);
-        compare_container(&mut faults, &place, found, expected);
-    }
-    surplus(&mut faults, "spec.initContainers", bare.inits.iter().map(|(_, init)| init), parts.inits());
+    let inits: Vec<&Value> = bare.inits.iter().map(|(_, init)| init).collect();
+    ours(&mut faults, "spec.initContainers", &inits, &parts.inits);
+    let beside: Vec<&Value> = bare.beside.iter().collect();
+    ours(&mut faults, "spec.containers", &beside, parts.beside.as_slice());
     for expected in &parts.volumes {
         let name = text(expected, "name");
         let found = bare.volumes.iter().find(|volume| text(volume, "name") == name);
@@ -40,6 +37,16 @@ pub fn differences(pod: &Value, bare: &Bare, parts: &Parts) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Our containers of one list: each that is wanted, and none besides.
+fn ours(faults: &mut Vec<Fault>, list: &str, found: &[&Value], wanted: &[Value]) {
+    for expected in wanted {
+        let name = text(expected, "name");
+        let there = found.iter().find(|container| text(container, "name") == name).copied();
+        compare_container(faults, &format!("{list}[{name}]"), there, expected);
+    }
+    surplus(faults, list, found.iter().copied(), wanted.iter());
 }
 
 fn compare_container(faults: &mut Vec<Fault>, place: &str, found: Option<&Value>, expected: &Value) {

@@ -39,7 +39,7 @@ pub fn warn(body: &[u8], grants: &GrantSet, config: &Config) -> Answer {
         "auditAnnotations".to_owned(),
         json!({"decision": outcome.as_str(), "warnings": warnings.len().to_string()}),
     );
-    Answer { status: 200, body: answer(&Value::Object(response)), line: decision }
+    Answer { status: 200, body: answer(&review, &Value::Object(response)), line: decision }
 }
 
 /// The workload of a review, if it is one that makes pods.

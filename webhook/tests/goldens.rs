@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{config, fixture, grants, message, patch, patched, pod_of, post, review, strict};
+use common::{classic, config, fixture, grants, message, patch, patched, pod_of, post, review, strict};
 use vouchsafe_policies::{GrantSet, manifest};
 use vouchsafe_webhook::{Config, admit, explain};
 
@@ -64,6 +64,19 @@ fn pod_shapes_get_these_patches() {
     }
     let operations = golden_of(&grants(), &fixture("kuma-native.yaml"), &strict());
     insta::assert_snapshot!("patch-kuma-native-strict", operations);
+}
+
+#[test]
+fn pods_of_clusters_without_native_sidecars_get_these_patches() {
+    for name in ["kuma-classic.yaml", "supervised-guaranteed.yaml", "job.yaml"] {
+        insta::assert_snapshot!(format!("patch-classic-{name}"), golden_of(&grants(), &fixture(name), &classic()));
+    }
+    let mut words = String::new();
+    for name in ["supervised-guaranteed.yaml", "job.yaml"] {
+        let manifests = manifest::read(name, &fixture(name)).unwrap();
+        words.extend(manifests.iter().map(|one| explain(one, &grants(), &classic()).to_string()));
+    }
+    insta::assert_snapshot!("explain-classic", words);
 }
 
 #[test]

@@ -47,9 +47,9 @@ fn what_is_no_review_is_answered_with_400_and_what_was_expected() {
         ("B04 null", with("/request", Some(Value::Null)).into(), "request missing: expected an object, found null"),
         ("B04 list", with("/request", Some(json!([]))).into(), "request missing: expected an object, found a list"),
         (
-            "B05 v1beta1",
-            with("/apiVersion", Some(json!("admission.k8s.io/v1beta1"))).into(),
-            "apiVersion is \"admission.k8s.io/v1beta1\"; supported is only admission.k8s.io/v1 AdmissionReview",
+            "B05 v9",
+            with("/apiVersion", Some(json!("admission.k8s.io/v9"))).into(),
+            "apiVersion is \"admission.k8s.io/v9\"; supported is only admission.k8s.io/v1 AdmissionReview",
         ),
         (
             "B05 v9",

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{config, fixture, grants, is_allowed, message, patch, patched, pod_of, post, review, strict};
+use common::{classic, config, fixture, grants, is_allowed, message, patch, patched, pod_of, post, review, strict};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use vouchsafe_webhook::{Outcome, PatchOperation, inject, patch as patches, warn};
@@ -408,5 +408,71 @@ fn one_pod_that_needs_everything_is_read_in_shapes() {
             "--listen=$(POD_IP)",
             "--verbose"
         ])
+    );
+}
+
+/// Everything of ours in a pod: init containers and ordinary ones, by name.
+fn ours(pod: &Value) -> (Vec<&str>, Vec<&str>) {
+    let names = |list: &str| -> Vec<&str> {
+        let entries = pod["spec"][list].as_array().map(Vec::as_slice).unwrap_or_default();
+        entries.iter().filter_map(|one| one["name"].as_str()).filter(|name| name.starts_with("vouchsafe-")).collect()
+    };
+    (names("initContainers"), names("containers"))
+}
+
+#[test]
+fn the_classic_form_makes_files_first_and_keeps_them_fresh_beside_the_app() {
+    let (namespace, pod) = pod_of(&fixture("supervised-guaranteed.yaml"));
+    let answer = post(&review(&namespace, &pod), &classic());
+    let patched = patched(&pod, &answer);
+    assert_eq!(ours(&patched), (vec!["vouchsafe-init"], vec!["vouchsafe-sidecar"]));
+    let containers = patched["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers[0]["name"], "web", "kubectl takes the first container where none is named");
+    let (init, sidecar) = (&patched["spec"]["initContainers"][0], &containers[1]);
+    assert_eq!((init["command"][1].as_str(), sidecar["command"][1].as_str()), (Some("init"), Some("run")));
+    for one in [init, sidecar] {
+        assert_eq!(one["resources"]["limits"], one["resources"]["requests"], "the pod stays Guaranteed");
+        assert_eq!(one["securityContext"]["runAsNonRoot"], json!(true));
+        assert!(
+            one.get("restartPolicy").is_none() && one.get("lifecycle").is_none() && one.get("livenessProbe").is_none()
+        );
+    }
+    assert_eq!(init["volumeMounts"], sidecar["volumeMounts"], "both hold the same state, token and files");
+    assert!(init["env"][0]["value"].as_str().unwrap().contains(r#""injection":"classic""#));
+}
+
+#[test]
+fn a_pod_that_is_to_end_gets_its_files_once_with_a_warning_that_says_what_is_lost() {
+    for policy in ["Never", "OnFailure"] {
+        let (namespace, mut pod) = pod_of(&fixture("supervised-guaranteed.yaml"));
+        pod["spec"]["restartPolicy"] = json!(policy);
+        let answer = post(&review(&namespace, &pod), &classic());
+        let patched = patched(&pod, &answer);
+        assert_eq!(ours(&patched), (vec!["vouchsafe-init"], vec![]), "{policy}");
+        assert_eq!(patched["spec"]["containers"][0]["command"], pod["spec"]["containers"][0]["command"], "no wrapper");
+        let warnings = answer.body["response"]["warnings"].to_string();
+        for word in [policy, "made once", "onChange has no effect", "--injection native"] {
+            assert!(warnings.contains(word), "{policy}: {word}: {warnings}");
+        }
+        let plan = patched["spec"]["initContainers"][0]["env"][0]["value"].as_str().unwrap();
+        assert!(plan.contains(r#""injection":"once""#), "{plan}");
+        // A failed init container is final where the pod never restarts.
+        let gate = if policy == "Never" { r#""gate":"init""# } else { r#""gate":"hook""# };
+        assert!(plan.contains(gate), "{policy}: {plan}");
+    }
+}
+
+#[test]
+fn a_pod_injected_in_the_other_form_is_refused_and_says_so() {
+    let (namespace, pod) = pod_of(&fixture("supervised-guaranteed.yaml"));
+    let native = patched(&pod, &post(&review(&namespace, &pod), &config()));
+    let again = post(&review(&namespace, &native), &classic());
+    assert!(!is_allowed(&again) && message(&again).contains("vouchsafe-init"), "{}", message(&again));
+    let classical = patched(&pod, &post(&review(&namespace, &pod), &classic()));
+    let again = post(&review(&namespace, &classical), &config());
+    assert!(
+        !is_allowed(&again) && message(&again).contains("spec.containers[vouchsafe-sidecar]"),
+        "{}",
+        message(&again)
     );
 }

@@ -79,6 +79,8 @@ fn watched_files(path: &str, plans: &[(usize, Plan)], running: &[RunningPod]) ->
             let concerned = match &file.content {
                 Content::Key { secret, .. } => depends(secret),
                 Content::Template(template) => template.roots.values().any(depends),
+                Content::Agent(template) => template.reads.iter().any(depends),
+                Content::Token => false,
             };
             let Some(volume) = plan.volumes.get(file.volume).filter(|_| concerned) else { continue };
             let found = pod.volumes.iter().find(|(container, mount, _)| {

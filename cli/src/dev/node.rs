@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use vouchsafe_model::Workload;
+use vouchsafe_model::plan::{Plan, PlanFile};
 use vouchsafe_net::lifecycle::Lifecycle;
 
 use super::container::{self, PodIdentity, list, text};
@@ -29,6 +30,8 @@ pub(crate) struct RunningPod {
     pub(crate) held: Duration,
     /// Mounted secret folders by container, as folders of this machine: (container, mount path, folder).
     pub(crate) volumes: Vec<(String, String, PathBuf)>,
+    /// Variables that reached the app's place: (container, name).
+    pub(crate) variables: Vec<(String, String)>,
     /// What could not be run here, in words.
     pub(crate) notes: Vec<String>,
     children: Vec<(String, Child)>,
@@ -49,8 +52,15 @@ pub(crate) async fn start(
     issuer: &Issuer,
 ) -> Result<RunningPod> {
     let layout = Layout::prepare(pod, workload, &identity, root, issuer)?;
-    let mut running =
-        RunningPod { identity, held: Duration::ZERO, volumes: Vec::new(), notes: Vec::new(), children: Vec::new() };
+    let plan = super::change::plan_of(pod)?;
+    let mut running = RunningPod {
+        identity,
+        held: Duration::ZERO,
+        volumes: Vec::new(),
+        variables: Vec::new(),
+        notes: Vec::new(),
+        children: Vec::new(),
+    };
     let begun = Instant::now();
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     for container in list(spec, "initContainers") {
@@ -69,7 +79,7 @@ pub(crate) async fn start(
     }
     running.held = begun.elapsed();
     for container in list(spec, "containers") {
-        start_app(container, &layout, &mut running).await?;
+        start_app(container, &plan, &layout, &mut running).await?;
     }
     Ok(running)
 }
@@ -143,7 +153,7 @@ fn spawn(container: &Value, hook: &[String], layout: &Layout, identity: &PodIden
 }
 
 /// Puts a stand-in in the app's place. Where the webhook made our program its parent, that parent really runs.
-async fn start_app(container: &Value, layout: &Layout, running: &mut RunningPod) -> Result<()> {
+async fn start_app(container: &Value, plan: &Plan, layout: &Layout, running: &mut RunningPod) -> Result<()> {
     let name = text(container, "name");
     for mount in list(container, "volumeMounts") {
         let volume = text(mount, "name");
@@ -156,12 +166,34 @@ async fn start_app(container: &Value, layout: &Layout, running: &mut RunningPod)
     if supervised {
         let app =
             argv.iter().skip_while(|word| *word != "--").nth(1).context("the supervised container has no command")?;
-        layout.place_stand_in(&name, app)?;
+        let variables = variables_of(plan, &name);
+        layout.place_stand_in(&name, app, &variables)?;
         let child = spawn(container, &[], layout, &running.identity)?;
-        layout.until_stand_in_runs(&name).await;
+        if !layout.until_stand_in_runs(&name).await {
+            running
+                .notes
+                .push(format!("the stand-in for {name} has not started yet; its first reload signal may be refused"));
+        }
+        for variable in variables {
+            if layout.log_of(&name).lines().any(|line| line == stand_in_has(&variable)) {
+                running.variables.push((name.clone(), variable));
+            } else {
+                running.notes.push(format!("variable {variable} did not reach container {name}"));
+            }
+        }
         running.children.push((name, child));
     }
     Ok(())
+}
+
+/// Names of the variables that a container is to get.
+fn variables_of(plan: &Plan, container: &str) -> Vec<String> {
+    let is_its = |file: &&PlanFile| {
+        plan.environment_of(file)
+            .and_then(|index| plan.environments.get(index))
+            .is_some_and(|environment| environment.container.as_str() == container)
+    };
+    plan.files.iter().filter(is_its).map(|file| file.name.to_string()).collect()
 }
 
 impl Layout {
@@ -225,25 +257,34 @@ impl Layout {
     }
 
     /// A small program in the app's place: names the files it sees, then waits.
-    fn place_stand_in(&self, container: &str, app: &str) -> Result<()> {
+    fn place_stand_in(&self, container: &str, app: &str, variables: &[String]) -> Result<()> {
         let path = self.root(container).join(app.trim_start_matches('/'));
         if let Some(parent) = path.parent() {
             private_folder(parent)?;
         }
-        fs::write(&path, STAND_IN).with_context(|| format!("write the stand-in for {app}"))?;
+        let told: String = variables
+            .iter()
+            .map(|name| format!("[ -n \"${{{name}+set}}\" ] && echo '{}'\n", stand_in_has(name)))
+            .collect();
+        fs::write(&path, format!("{STAND_IN_HEAD}{told}{STAND_IN_TAIL}"))
+            .with_context(|| format!("write the stand-in for {app}"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
 
-    /// Waits until the stand-in listens to signals; an app gets none before.
-    async fn until_stand_in_runs(&self, container: &str) {
-        let log = self.folder.join(format!("{container}.log"));
+    /// Waits until the stand-in listens to signals: one that comes before is refused. Whether it does.
+    async fn until_stand_in_runs(&self, container: &str) -> bool {
         for _ in 0..STAND_IN_LOOKS {
-            if fs::read_to_string(&log).is_ok_and(|text| text.contains(STAND_IN_STARTED)) {
-                return;
+            if self.log_of(container).contains(STAND_IN_STARTED) {
+                return true;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        false
+    }
+
+    fn log_of(&self, container: &str) -> String {
+        fs::read_to_string(self.folder.join(format!("{container}.log"))).unwrap_or_default()
     }
 
     /// What the container wrote to its termination message, else the end of its log.
@@ -328,9 +369,16 @@ const FILES_VOLUME: &str = "vouchsafe-files-";
 const HOOK_ATTEMPTS: u32 = 2;
 /// A kubelet's first restart wait is 10 s; on a laptop nobody wants to watch that.
 const RESTART_WAIT: Duration = Duration::from_millis(500);
-/// Looks for the stand-in's first line, 5 ms apart.
-const STAND_IN_LOOKS: u32 = 400;
-/// First line of [`STAND_IN`].
+/// Looks for the stand-in's first line, 5 ms apart: half a minute, since two seconds were too few on a busy machine.
+const STAND_IN_LOOKS: u32 = 6000;
+/// What a stand-in says when it listens.
 const STAND_IN_STARTED: &str = "stand-in: started";
-/// Takes the place of a supervised app.
-const STAND_IN: &str = "#!/bin/sh\ntrap 'echo \"stand-in: told to reload\"' HUP USR1 USR2\ntrap 'exit 0' TERM INT\necho 'stand-in: started'\nwhile :; do /bin/sleep 1 & wait $!; done\n";
+/// Takes the place of an app that the wrapper starts; between head and tail it tells which variables it has.
+const STAND_IN_HEAD: &str =
+    "#!/bin/sh\ntrap 'echo \"stand-in: told to reload\"' HUP USR1 USR2\ntrap 'exit 0' TERM INT\n";
+const STAND_IN_TAIL: &str = "echo 'stand-in: started'\nwhile :; do /bin/sleep 1 & wait $!; done\n";
+
+/// What a stand-in says of a variable that it has: the name alone.
+fn stand_in_has(name: &str) -> String {
+    format!("stand-in: has {name}")
+}

@@ -109,10 +109,15 @@ impl Report {
                 for file in &files {
                     self.say(format!("    {file}"));
                 }
+                let variables: Vec<String> =
+                    running.variables.iter().map(|(container, name)| format!("{container}:{name}")).collect();
+                for variable in &variables {
+                    self.say(format!("    variable {variable}"));
+                }
                 for note in &running.notes {
                     self.say(format!("  {} {note}", self.style.dim("note")));
                 }
-                self.pods.push(json!({"pod": name, "owner": pod.owner, "outcome": "running", "heldBackMs": running.held.as_millis(), "files": files}));
+                self.pods.push(json!({"pod": name, "owner": pod.owner, "outcome": "running", "heldBackMs": running.held.as_millis(), "files": files, "variables": variables}));
             }
             PodOutcome::Refused { message } => {
                 self.headline(pod);

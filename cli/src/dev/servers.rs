@@ -31,6 +31,7 @@ use vouchsafe_webhook::server::DecisionLog;
 use super::pki::Authority;
 use super::state::{Running, State};
 use crate::arguments::Dev;
+use crate::preflight;
 
 /// The running servers and how to reach them.
 pub(crate) struct Servers {
@@ -202,7 +203,9 @@ fn config(address: &str, authority: &Authority) -> Result<Config> {
         gate: Gate::Hook,
         wait_seconds: crate::offline::WAIT_SECONDS,
     };
-    Ok(Config::new(installation, "vouchsafe-sidecar:dev"))
+    let mut config = Config::new(installation, "vouchsafe-sidecar:dev");
+    config.drop_in = Some(preflight::settings()?);
+    Ok(config)
 }
 
 /// The webhook's decisions, one line each, as a cluster has them on standard output.

@@ -185,7 +185,7 @@ fn damage_to_the_root_in_use_keeps_its_certificate_trusted_and_lets_the_successo
             format!("{told}|!the next root takes over at once, since the one in use cannot sign")
         );
         assert_eq!(found.authority.current.certificate, authority.next.certificate);
-        assert_eq!(found.authority.previous, [authority.current.certificate.clone()]);
+        assert_eq!(found.authority.previous, std::slice::from_ref(&authority.current.certificate));
         assert_eq!(found.authority.since, Some(now), "it was published already");
     }
 }
@@ -314,11 +314,9 @@ impl World {
         }
         let issued =
             issue(&serving(), &self.leaf, &found.authority, &self.terms, self.now, &mut KeyPair::generate).unwrap();
-        if issued.changes.contains_key("tls.crt") {
-            if let Some(old) = self.certificate() {
-                // The server takes the new certificate over at any time before the old one ends.
-                self.shown.push((old.not_after, old));
-            }
+        if let Some(old) = self.certificate().filter(|_| issued.changes.contains_key("tls.crt")) {
+            // The server takes the new certificate over at any time before the old one ends.
+            self.shown.push((old.not_after, old));
         }
         write(&mut self.leaf, issued.changes);
     }
@@ -355,20 +353,20 @@ proptest! {
     /// Lifetimes of hours instead of years; looks at random distances up to a third of what a renewal leaves.
     #[test]
     fn through_three_rotations_every_client_accepts_the_server_at_every_instant(
-        overlap in 4u64..30,
-        leaf in 12u64..90,
-        reserve in 0u64..100,
-        looks in proptest::collection::vec((1u64..=100, 0usize..8), 600),
+        overlap in 4u32..30,
+        leaf in 12u32..90,
+        reserve in 0u32..100,
+        looks in proptest::collection::vec((1u32..=100, 0usize..8), 600),
     ) {
         let ca = leaf + 3 * overlap + reserve;
-        let terms = Terms::new(names(), ca as u32 * HOUR, overlap as u32 * HOUR, leaf as u32 * HOUR).unwrap();
+        let terms = Terms::new(names(), ca * HOUR, overlap * HOUR, leaf * HOUR).unwrap();
         let mut world = World::new(terms);
         world.look(Crash::Never);
         world.look(Crash::Never);
         let mut crashes = 0;
         for (share, crash) in looks {
             // At most an eighth of a leaf's life between two looks, and at most two of them in vain.
-            world.now += Duration::from_secs(leaf * 3600 / 8) * share as u32 / 100;
+            world.now += leaf * HOUR / 8 * share / 100;
             let crash = match crash {
                 0 if crashes < 2 => Crash::BeforeAuthority,
                 1 if crashes < 2 => Crash::AfterAuthority,

@@ -65,6 +65,53 @@ impl FileMode {
     }
 }
 
+impl FileMode {
+    /// Bits that the drop-in dialect may ask for: everything but none at all, setuid, setgid and sticky.
+    pub fn of_agent(bits: u32) -> Option<Self> {
+        u16::try_from(bits).ok().filter(|bits| (1..=0o777).contains(bits)).map(Self)
+    }
+}
+
+impl FileName {
+    /// A name that the drop-in dialect may ask for: hidden ones and any character, but nothing that leads out of the volume
+    /// or belongs to its layout (names that begin with two dots).
+    pub fn of_agent(text: &str) -> Result<Self, NameError> {
+        let problem = text.split('/').find_map(|component| match component {
+            "" | "." => Some("an empty component or a dot"),
+            _ if component.starts_with("..") => Some("a component that begins with two dots"),
+            _ if component.chars().any(char::is_control) => Some("a control character"),
+            _ if component.len() > AGENT_COMPONENT_BYTES => Some("a component that is too long"),
+            _ => None,
+        });
+        match problem {
+            None => Ok(Self(text.to_owned())),
+            Some(what) => {
+                Err(NameError { kind: "file name", value: text.to_owned(), problem: format!("has {what}; rename it") })
+            }
+        }
+    }
+}
+
+impl MountPath {
+    /// A folder that the drop-in dialect may ask for: absolute and clean, `/etc/app` and `/run/secrets/x` included.
+    pub fn of_agent(text: &str) -> Result<Self, NameError> {
+        let clean = |text: &str| {
+            let relative = text.strip_prefix('/')?;
+            let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(':') || part.chars().any(char::is_control);
+            (!relative.split('/').any(odd) && text.len() <= MOUNT_PATH_BYTES).then_some(())
+        };
+        let ours = ["/proc", "/sys", "/dev", "/vouchsafe/internal"].iter().any(|system| is_below(text, system));
+        match clean(text) {
+            Some(()) if !ours => Ok(Self(text.to_owned())),
+            _ => Err(NameError {
+                kind: "mount path",
+                value: text.to_owned(),
+                problem: "is not absolute, not clean, or the system's own; use a folder as in /vault/secrets".to_owned(),
+            }),
+        }
+    }
+}
+
 impl FromStr for FileMode {
     type Err = NameError;
 
@@ -298,6 +345,8 @@ const VAULT_PATH_BYTES: usize = 512;
 const FILE_COMPONENTS: usize = 4;
 /// Longest component of a file name; half of what Linux allows.
 const FILE_COMPONENT_BYTES: usize = 128;
+/// Longest component of a file name in the drop-in dialect: Linux's limit.
+const AGENT_COMPONENT_BYTES: usize = 255;
 /// Longest mount path; Kubernetes itself has no limit, Linux has 4096.
 const MOUNT_PATH_BYTES: usize = 512;
 /// Folders that a secret volume may neither be, contain nor lie in.

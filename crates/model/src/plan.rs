@@ -13,12 +13,16 @@
 //! ```
 //! Out of scope: how a Plan is derived (policies) and carried out (sidecar).
 
+mod agent;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ContainerName, GrantName, KeyName, Namespace, RoleName, SecretName, ServiceAccount};
 use crate::path::{AuthPath, FileMode, FileName, MountName, MountPath, ServerAddress, VaultNamespace, VaultPath};
+
+pub use self::agent::{AgentPath, AgentPlan, AgentRead, AgentSecret, AgentTemplate, LoginMethod};
 
 /// What one pod wants. Indices (`secret`, `volume`, `files`) point into the lists of the same Plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,9 @@ pub struct Plan {
     pub server: Server,
     /// How the sidecar proves who it is.
     pub login: Login,
+    /// How the sidecar stands in the pod.
+    #[serde(default, skip_serializing_if = "Injection::is_native")]
+    pub injection: Injection,
     /// How the app is held back until its files are there.
     pub gate: Gate,
     /// How long `wait` holds the app back before it gives up, in seconds.
@@ -42,9 +49,15 @@ pub struct Plan {
     pub volumes: Vec<PlanVolume>,
     /// What is written.
     pub files: Vec<PlanFile>,
+    /// Containers whose variables the wrapper sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<PlanEnvironment>,
     /// What happens when files change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
+    /// What only pods of the drop-in dialect ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<AgentPlan>>,
 }
 
 /// Namespace and service account of the pod.
@@ -92,6 +105,27 @@ pub struct Login {
     pub role: RoleName,
 }
 
+/// How the sidecar stands in the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Injection {
+    /// One restartable init container from the first read to the pod's end (Kubernetes 1.29 and later).
+    #[default]
+    Native,
+    /// A plain init container makes the first generation; an ordinary container goes on from the state it leaves.
+    Classic,
+    /// The plain init container alone: files are made once and never replaced. For pods that are to end by themselves on
+    /// clusters without native sidecars, since an ordinary container would keep them from ending.
+    Once,
+}
+
+impl Injection {
+    /// Whether it is the default, which the wire form leaves out.
+    pub fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
+}
+
 /// How the app is held back until its files are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +134,8 @@ pub enum Gate {
     Hook,
     /// A plain init container after the sidecar that waits; strict.
     Init,
+    /// Not at all: the app starts at once and its files follow.
+    Open,
 }
 
 /// A secret to read.
@@ -125,6 +161,9 @@ pub struct PlanSecret {
     /// Present where reading is a write with these parameters (`engine: generic`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    /// `engine: agent` only: what a template names. Mount and path are then without meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentSecret>,
 }
 
 /// How a path is read.
@@ -138,6 +177,8 @@ pub enum Engine {
     KvV1,
     /// Any other engine: `MOUNT/PATH` as sent.
     Generic,
+    /// As an agent reads it: the server is asked what is mounted there, and `data/` is put in where it belongs.
+    Agent,
 }
 
 /// A memory volume that one container mounts read-only and the sidecar fills.
@@ -147,18 +188,46 @@ pub struct PlanVolume {
     /// The consuming container.
     pub container: ContainerName,
     /// Where it mounts the volume. The sidecar mounts volume `i` at [`volume_path`]`(i)`.
+    #[serde(deserialize_with = "agent::mount_path")]
     pub mount_path: MountPath,
+    /// Further containers that mount the same volume at the same place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<ContainerName>,
+}
+
+/// A container whose variables the wrapper sets: it asks the sidecar for them over a socket in a folder of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanEnvironment {
+    /// The consuming container.
+    pub container: ContainerName,
+    /// Variables of the pod that are made of these, in their order: the wrapper puts them together. In the text `$(NAME)` is a
+    /// variable's value and `$$` one dollar sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<Dependent>,
+}
+
+/// A variable that is made of others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dependent {
+    /// Its name, as the pod has it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanFile {
-    /// Index into `volumes`.
+    /// Index into `volumes` and, counted on behind them, into `environments`: then it is a variable of the file's name.
     pub volume: usize,
     /// Path below the volume.
+    #[serde(deserialize_with = "agent::file_name")]
     pub name: FileName,
     /// Permission bits.
+    #[serde(deserialize_with = "agent::file_mode")]
     pub mode: FileMode,
     /// Whether a missing secret or key means "no file" instead of an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -180,6 +249,10 @@ pub enum Content {
     },
     /// A template over several secrets.
     Template(PlanTemplate),
+    /// A template in Vault Agent's dialect, which names its secrets itself.
+    Agent(AgentTemplate),
+    /// The token of the login itself.
+    Token,
 }
 
 /// A template and the secrets that it sees.
@@ -215,6 +288,16 @@ pub enum Action {
     Signal(Signal),
     /// One HTTP request to the pod itself.
     Http(HttpCall),
+    /// The supervising parent ends the app and starts it again with its files and variables of now.
+    Restart(Restart),
+}
+
+/// How an app is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restart {
+    /// Seconds between SIGTERM and SIGKILL.
+    pub grace_seconds: u32,
 }
 
 /// Signals that apps use to reload. Killing signals are not among them.
@@ -294,12 +377,16 @@ impl Plan {
             return Err(PlanError::TooMany { what: "files", count: self.files.len(), limit: FILES });
         }
         for file in &self.files {
-            within("volume", file.volume, self.volumes.len())?;
+            within("volume", file.volume, self.volumes.len() + self.environments.len())?;
             match &file.content {
                 Content::Key { secret, .. } => within("secret", *secret, self.secrets.len())?,
                 Content::Template(template) => {
                     template.roots.values().try_for_each(|secret| within("secret", *secret, self.secrets.len()))?;
                 }
+                Content::Agent(template) => {
+                    template.reads.iter().try_for_each(|secret| within("secret", *secret, self.secrets.len()))?;
+                }
+                Content::Token => {}
             }
         }
         for reaction in &self.reactions {
@@ -309,18 +396,48 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The environment that `file` is a variable of; `None` for a file.
+    pub fn environment_of(&self, file: &PlanFile) -> Option<usize> {
+        file.volume.checked_sub(self.volumes.len())
+    }
+}
+
 impl PlanSecret {
     /// API path that reads (or, with parameters, writes) this secret, without `/v1/`: `secret/data/argocd/github-oauth`.
     pub fn api_path(&self) -> String {
-        match self.engine {
-            Engine::KvV2 => format!("{}/data/{}", self.mount, self.path),
-            Engine::KvV1 | Engine::Generic => format!("{}/{}", self.mount, self.path),
+        match (self.engine, &self.agent) {
+            (_, Some(agent)) => agent.path.to_string(),
+            (Engine::KvV2, None) => format!("{}/data/{}", self.mount, self.path),
+            (Engine::KvV1 | Engine::Generic | Engine::Agent, None) => format!("{}/{}", self.mount, self.path),
         }
     }
 
-    /// How messages name it: `argocd-sso/github`.
+    /// How messages name it: `argocd-sso/github`, or the path that a template names.
     pub fn label(&self) -> String {
-        format!("{}/{}", self.grant, self.name)
+        match &self.agent {
+            Some(agent) => agent.path.to_string(),
+            None => format!("{}/{}", self.grant, self.name),
+        }
+    }
+
+    /// What a template in an agent's dialect names; `number` tells it from others of its Plan.
+    pub fn of_agent(
+        number: usize,
+        agent: AgentSecret,
+        parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<Self, crate::name::NameError> {
+        Ok(Self {
+            grant: AGENT_GRANT.parse()?,
+            name: format!("read_{number}").parse()?,
+            engine: Engine::Agent,
+            mount: AGENT_GRANT.parse()?,
+            path: AGENT_GRANT.parse()?,
+            keys: Vec::new(),
+            version: None,
+            parameters,
+            agent: Some(agent),
+        })
     }
 }
 
@@ -386,6 +503,8 @@ pub enum PlanError {
     },
 }
 
+/// Stands for a Grant where a template of the drop-in dialect names its secrets itself.
+pub const AGENT_GRANT: &str = "drop-in";
 /// Version of the Plan's wire form.
 pub const PLAN_VERSION: u32 = 1;
 /// Largest Plan in bytes: an environment string may hold 128 KiB on Linux (`MAX_ARG_STRLEN`), the rest is reserve.
@@ -432,6 +551,7 @@ pub(crate) mod tests {
                 auth_path: "auth/kubernetes".parse().unwrap(),
                 role: "vouchsafe.argocd.argocd-dex-server".parse().unwrap(),
             },
+            injection: Injection::Native,
             gate: Gate::Hook,
             wait_seconds: 20,
             secrets: vec![PlanSecret {
@@ -443,10 +563,12 @@ pub(crate) mod tests {
                 keys: vec!["client_secret".parse().unwrap()],
                 version: None,
                 parameters: None,
+                agent: None,
             }],
             volumes: vec![PlanVolume {
                 container: "dex".parse().unwrap(),
                 mount_path: "/vouchsafe/secrets".parse().unwrap(),
+                also: Vec::new(),
             }],
             files: vec![PlanFile {
                 volume: 0,
@@ -455,7 +577,9 @@ pub(crate) mod tests {
                 optional: false,
                 content: Content::Key { secret: 0, key: "client_secret".parse().unwrap() },
             }],
+            environments: Vec::new(),
             reactions: Vec::new(),
+            agent: None,
         }
     }
 
@@ -463,6 +587,16 @@ pub(crate) mod tests {
     fn a_plan_survives_its_wire_form() {
         let plan = example();
         assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_plan_without_a_way_of_injection_is_a_native_one() {
+        let mut plan = example();
+        assert!(!plan.to_json().unwrap().contains("injection"));
+        plan.injection = Injection::Once;
+        let json = plan.to_json().unwrap();
+        assert!(json.contains(r#""injection":"once""#));
+        assert_eq!(Plan::from_json(&json).unwrap(), plan);
     }
 
     #[test]

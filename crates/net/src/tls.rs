@@ -13,8 +13,9 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use vouchsafe_model::Secret;
 
 pub(crate) use self::explain::explain;
 pub use self::identity::{Identity, server_config};
@@ -88,6 +89,26 @@ impl TrustRoots {
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.resumption = Resumption::disabled();
         Ok(Self { pem: pem.into(), config: Arc::new(config) })
+    }
+
+    /// The same roots, and our own certificate and key (PEM) for servers that ask for one.
+    pub fn with_identity(&self, certificate: &str, key: &Secret) -> Result<Self, TlsError> {
+        let chain = certificates(certificate, "client certificate")?;
+        // EXPOSE: the key signs our side of the handshake.
+        let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| TlsError::NoKey)?;
+        let mut roots = RootCertStore::empty();
+        for (index, certificate) in certificates(&self.pem, BUNDLE)?.into_iter().enumerate() {
+            roots.add(certificate).map_err(|error| TlsError::Root { number: index + 1, problem: error.to_string() })?;
+        }
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Settings(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| TlsError::Pair(error.to_string()))?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Self { pem: Arc::clone(&self.pem), config: Arc::new(config) })
     }
 
     /// The PEM text that they were read from.

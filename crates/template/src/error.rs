@@ -101,6 +101,14 @@ pub enum CompileFault {
         /// Type of the literal.
         found: &'static str,
     },
+    /// A literal that is no regular expression of this engine.
+    #[error("function {name} cannot use this pattern: {problem}")]
+    Pattern {
+        /// The function's name.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Everything the grammar forbids.
     #[error("{0}")]
     Syntax(String),

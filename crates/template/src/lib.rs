@@ -10,6 +10,7 @@
 
 mod analysis;
 mod ast;
+mod catalog;
 mod error;
 mod eval;
 mod function;
@@ -17,13 +18,16 @@ mod json;
 mod limits;
 mod options;
 mod parse;
+pub mod reference;
 mod resolver;
 mod template;
 mod text;
+mod toml;
 mod value;
 mod yaml;
 
 pub use self::analysis::{ReadKind, RootField, StaticRead};
+pub use self::catalog::{Entry, Origin, functions, refusals};
 pub use self::error::{CompileError, CompileFault, Fault, Position, RenderError, ResolveError};
 pub use self::eval::{OutputFile, Warning};
 pub use self::limits::{Limit, Limits, NESTING_LIMIT, TEXT_LIMIT_BYTES, VALUE_DEPTH_LIMIT};

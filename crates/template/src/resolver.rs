@@ -4,6 +4,8 @@
 //! rendering then ends with [`crate::Fault::SecretUnavailable`], the caller fetches and renders again. What can be known
 //! beforehand stands in [`crate::Template::static_reads`].
 
+use std::time::SystemTime;
+
 use vouchsafe_model::Secret;
 
 use crate::error::ResolveError;
@@ -36,6 +38,11 @@ pub trait Resolver {
 
     /// `env "NAME"`: an environment variable; by default there are none.
     fn environment(&mut self, _name: &str) -> Option<Secret> {
+        None
+    }
+
+    /// `timestamp`: the time of this rendering; by default there is none, since every rendering would differ.
+    fn now(&mut self) -> Option<SystemTime> {
         None
     }
 

@@ -96,7 +96,10 @@ fn refusals_say_why_and_what_to_do() {
         "template t:1:4: function key is not supported: it needs Consul or Nomad; read the value from a secret instead"
     );
     assert!(message("{{ sprig_uuidv4 }}").contains("random"));
-    assert!(message("{{ timestamp }}").contains("time"));
+    assert!(message("{{ sprig_now }}").contains("time"));
+    assert!(
+        message(r#"{{ regexMatch "\\pL" .a }}"#).contains("1:15: function regexMatch cannot use this pattern: Unicode")
+    );
     assert_eq!(
         message("{{ .a | quote }}"),
         "template t:1:9: function quote is not defined; Sprig's is called sprig_quote"

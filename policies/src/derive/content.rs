@@ -93,6 +93,7 @@ fn plan_secret(found: Found<'_>) -> PlanSecret {
         keys: secret.keys.clone(),
         version: secret.version,
         parameters: secret.parameters.clone(),
+        agent: None,
     }
 }
 
@@ -165,7 +166,7 @@ fn root<'a>(
 }
 
 /// Finds a secret: in `origin`'s own Grant, or for an annotation among all that the pod uses.
-fn find<'a>(name: &SecretRef, origin: Option<&'a Grant>, used: &Used<'a>) -> Result<Found<'a>, String> {
+pub(super) fn find<'a>(name: &SecretRef, origin: Option<&'a Grant>, used: &Used<'a>) -> Result<Found<'a>, String> {
     let scope: Vec<&'a Grant> = match (origin, &name.grant) {
         (Some(grant), _) => vec![grant],
         (None, None) => used.grants.clone(),

@@ -60,6 +60,7 @@ fn every_example_gets_its_files_without_faults_and_warnings() {
             "argocd-dex.yaml: dex /vouchsafe/dex/config.yaml 0440 argocd-sso/github",
             "clickhouse.yaml: clickhouse /vouchsafe/secrets/ch_users.xml 0444 clickhouse-users/users",
             "grafana.yaml: grafana /vouchsafe/secrets/github_client_secret 0440 grafana-sso/github",
+            "grafana.yaml: grafana variable GF_SMTP_PASSWORD 0440 grafana-sso/smtp",
             "otel-collector.yaml: opentelemetry-collector /vouchsafe/secrets/otlp_token 0440 otel-export/export",
             "terraform-job.yaml: terraform /vouchsafe/secrets/secrets.tfvars.json 0440 terraform/cloudflare",
         ]
@@ -67,7 +68,7 @@ fn every_example_gets_its_files_without_faults_and_warnings() {
 }
 
 #[test]
-fn grafana_learns_the_path_and_the_collector_runs_under_the_wrapper() {
+fn grafana_learns_the_path_and_runs_under_the_wrapper_as_the_collector_does() {
     let derived: BTreeMap<String, Derivation> = derivations().into_iter().collect();
     let (container, variable, path) = &derived["grafana.yaml"].path_env[0];
     assert_eq!(
@@ -76,7 +77,9 @@ fn grafana_learns_the_path_and_the_collector_runs_under_the_wrapper() {
     );
     let supervised = &derived["otel-collector.yaml"].supervised;
     assert_eq!(supervised[0].command, ["/otelcol-k8s", "--config=/conf/relay.yaml"]);
-    assert!(derived.iter().all(|(name, one)| name == "otel-collector.yaml" || one.supervised.is_empty()));
+    assert_eq!(derived["grafana.yaml"].supervised[0].command, ["/run.sh"]);
+    let under = |name: &str| ["otel-collector.yaml", "grafana.yaml"].contains(&name);
+    assert!(derived.iter().all(|(name, one)| under(name) || one.supervised.is_empty()));
 }
 
 #[test]

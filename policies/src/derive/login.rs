@@ -5,6 +5,7 @@ use vouchsafe_model::plan::Login;
 use vouchsafe_model::text::nearest;
 use vouchsafe_model::workload::Workload;
 
+use super::variables::Variable;
 use super::wanted::Wanted;
 use crate::ask::{ANNOTATION_PREFIX, Ask};
 use crate::fault::Fault;
@@ -70,19 +71,17 @@ impl<'a> Used<'a> {
     }
 
     /// One warning per Grant that gives the pod nothing.
-    pub(super) fn idle_warnings(&self, wanted: &[Wanted<'_>]) -> Vec<String> {
+    pub(super) fn idle_warnings(&self, wanted: &[Wanted<'_>], variables: &[Variable<'_>]) -> Vec<String> {
         let is_idle = |grant: &&&Grant| {
-            !wanted.iter().any(|file| match file.grant {
-                Some(origin) => origin.name == grant.name,
-                None => true,
-            })
+            let mut origins = wanted.iter().map(|file| file.grant).chain(variables.iter().map(|one| one.grant));
+            !origins.any(|origin| origin.is_none_or(|origin| origin.name == grant.name))
         };
         self.grants
             .iter()
             .filter(is_idle)
             .map(|grant| {
                 format!(
-                    "Grant {}{} delivers nothing to this pod; give it deliver.files or remove it from {ANNOTATION_PREFIX}inject",
+                    "Grant {}{} delivers nothing to this pod; give it deliver.files or deliver.env, or remove it from {ANNOTATION_PREFIX}inject",
                     grant.label(),
                     grant.place()
                 )

@@ -7,6 +7,7 @@
 //!                    ├ placing ─▶ volumes, clashes, variables (placing.rs)
 //!                    ├ reader ──▶ modes                       (reader.rs)
 //!                    └ reaction ▶ signals, calls, wrappers    (reaction.rs)
+//!                └ variables ▶ the wrapper's variables         (variables.rs)
 //! ```
 //! Out of scope: judging the pod's host settings and changing it (webhook).
 
@@ -19,27 +20,31 @@ mod reaction;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod wanted;
 
 use vouchsafe_model::name::{Audience, ContainerName, EnvName, GrantName, SecretName};
-use vouchsafe_model::plan::{PLAN_VERSION, Plan, PlanFile, PlanWorkload};
+use vouchsafe_model::path::FileMode;
+use vouchsafe_model::plan::{Injection, PLAN_VERSION, Plan, PlanFile, PlanWorkload};
 
 use self::content::{Resolved, Secrets};
 use self::login::Used;
+use self::reaction::Subject;
 use crate::ask::{ANNOTATION_PREFIX, Ask};
+use crate::dropin::DropIn;
 use crate::fault::Fault;
 use crate::fields::Faults;
 use crate::grant::GrantSet;
 use crate::pod::{Installation, PodFacts};
 
 /// What a pod gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
     /// For the sidecar.
     pub plan: Plan,
-    /// Audience of the sidecar's token.
-    pub audience: Audience,
-    /// Containers whose app must run under the supervising wrapper, in the pod's order.
+    /// Audience of the sidecar's token; `None` for the API server's own.
+    pub audience: Option<Audience>,
+    /// Containers whose app is started by the wrapper, in the pod's order.
     pub supervised: Vec<Supervised>,
     /// Variables that hold the path of a file: container, variable, absolute path. Replaces a variable of that name.
     pub path_env: Vec<(ContainerName, EnvName, String)>,
@@ -48,8 +53,10 @@ pub struct Derivation {
     pub run_as_user: Option<i64>,
     /// What is allowed but deserves a look; for AdmissionReview warnings.
     pub warnings: Vec<String>,
-    /// One entry per file of `plan.files`, in words, for `explain`.
+    /// One entry per file and variable of `plan.files`, in words, for `explain`.
     pub delivered: Vec<Delivered>,
+    /// What a pod of the drop-in dialect wants of the sidecar's container.
+    pub drop_in: Option<Box<DropIn>>,
 }
 
 /// A container that is started through the wrapper.
@@ -67,7 +74,7 @@ pub struct Supervised {
 pub struct Delivered {
     /// Container that gets it.
     pub container: ContainerName,
-    /// Absolute path in the container.
+    /// Absolute path in the container, or `variable NAME`.
     pub path: String,
     /// Secrets behind it: `grafana-sso/github`, sorted.
     pub secrets: Vec<String>,
@@ -88,22 +95,33 @@ pub fn derive(
     let used = Used::find(ask, pod, grants, &mut faults);
     let login = used.login(pod, &mut faults);
     let wanted = wanted::files(ask, pod, &used, &mut faults);
-    wanted::refuse_env(ask, &used, &mut faults);
+    let variables = variables::variables(ask, pod, &used, &mut faults);
     let contents = content::resolve(&wanted, &used, &mut faults);
+    let values = variables::resolve(&variables, &used, &mut faults);
     let volumes = placing::volumes(&wanted, pod, &mut faults);
     placing::check_names(&wanted, &mut faults);
     let path_env = placing::path_env(&wanted, pod, &mut faults);
-    let mut warnings = used.idle_warnings(&wanted);
+    variables::clashes(&variables, &wanted, &mut faults);
+    let mut warnings = used.idle_warnings(&wanted, &variables);
+    let environments = variables::environments(&variables, pod, &mut faults, &mut warnings);
     let modes = reader::modes(&wanted, pod, &mut warnings);
-    let reactions = reaction::decide(ask, &wanted, &contents, &used, pod, &mut faults, &mut warnings);
+    let subject = Subject {
+        files: &wanted,
+        contents: &contents,
+        variables: &variables,
+        values: &values,
+        environments: &environments,
+    };
+    let reactions = reaction::decide(ask, &subject, &used, pod, &mut faults, &mut warnings);
     let (Some((login, audience)), true) = (login, faults.is_empty()) else {
         return Err(finish(faults));
     };
-    let contents: Vec<Resolved<'_>> = contents.into_iter().flatten().collect();
+    let contents: Vec<Resolved<'_>> = contents.into_iter().chain(values).flatten().collect();
     let secrets = Secrets::collect(&contents);
+    let mut words = reactions.words.into_iter();
     let mut files = Vec::with_capacity(wanted.len());
     let mut delivered = Vec::with_capacity(wanted.len());
-    for (((file, content), mode), reaction) in wanted.iter().zip(&contents).zip(modes.modes).zip(reactions.words) {
+    for ((file, content), mode) in wanted.iter().zip(&contents).zip(modes.modes) {
         let volume = volumes.iter().position(|volume| file.is_in(volume));
         if let (Some(volume), Some(content)) = (volume, secrets.index(content)) {
             files.push(PlanFile {
@@ -114,29 +132,47 @@ pub fn derive(
                 content,
             });
         }
-        delivered.push(file.delivered(content.labels(), reaction));
+        delivered.push(file.delivered(content.labels(), words.next().unwrap_or_default()));
+    }
+    for (variable, content) in variables.iter().zip(contents.iter().skip(wanted.len())) {
+        let environment = environments.iter().position(|known| known.container == variable.container.name);
+        if let (Some(environment), Some(content)) = (environment, secrets.index(content)) {
+            files.push(PlanFile {
+                volume: volumes.len() + environment,
+                name: variable.name.clone(),
+                mode: FileMode::READ_GROUP,
+                optional: variable.entry.optional,
+                content,
+            });
+        }
+        delivered.push(variable.delivered(content.labels(), words.next().unwrap_or_default()));
     }
     let plan = Plan {
         version: PLAN_VERSION,
         workload: PlanWorkload { namespace: pod.namespace.clone(), service_account: pod.service_account.clone() },
         server: installation.server.clone(),
         login,
+        // How the sidecar stands in the pod is the webhook's business: it changes this where the cluster needs it.
+        injection: Injection::Native,
         gate: installation.gate,
         wait_seconds: installation.wait_seconds,
         secrets: secrets.list,
         volumes,
         files,
+        environments,
         reactions: reactions.list,
+        agent: None,
     };
     within_limits(&plan)?;
     Ok(Derivation {
         plan,
-        audience: audience.unwrap_or_else(|| installation.audience.clone()),
+        audience: Some(audience.unwrap_or_else(|| installation.audience.clone())),
         supervised: reactions.supervised,
         path_env,
         run_as_user: modes.run_as_user,
         warnings,
         delivered,
+        drop_in: None,
     })
 }
 

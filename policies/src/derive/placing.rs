@@ -39,7 +39,11 @@ pub(super) fn volumes(wanted: &[Wanted<'_>], pod: &PodFacts, faults: &mut Faults
             );
             faults.push(file.fault(message));
         }
-        volumes.push(PlanVolume { container: file.container.name.clone(), mount_path: file.mount_path.clone() });
+        volumes.push(PlanVolume {
+            container: file.container.name.clone(),
+            mount_path: file.mount_path.clone(),
+            also: Vec::new(),
+        });
     }
     volumes
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use vouchsafe_model::path::FileMode;
-use vouchsafe_model::plan::{Action, Content, Gate, HttpCall, HttpMethod, Server, ServerKind, Signal};
+use vouchsafe_model::plan::{Action, Content, Gate, HttpCall, HttpMethod, Restart, Server, ServerKind, Signal};
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn a_grants_deliver_becomes_a_plan() {
     assert_eq!(plan.files[0].content, Content::Key { secret: 0, key: "token".parse().unwrap() });
     assert_eq!(plan.files[0].mode, FileMode::READ_GROUP);
     assert_eq!((plan.wait_seconds, plan.gate), (20, Gate::Hook));
-    assert_eq!(derivation.audience.as_str(), "vouchsafe");
+    assert_eq!(derivation.audience.as_ref().map(Audience::as_str), Some("vouchsafe"));
     assert_eq!(derivation.warnings, [] as [String; 0]);
     assert_eq!(derivation.delivered[0].secrets, ["sso/github"]);
     assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), *plan);
@@ -152,7 +152,8 @@ fn grants_that_log_in_differently_cannot_be_used_together() {
 fn a_role_and_audience_of_the_grant_are_used() {
     let text = grants(ONE_FILE).replace("  deliver:", "  vault: {role: legacy, audience: special}\n  deliver:");
     let derivation = run_set(&text, &pod(), &[]).unwrap();
-    assert_eq!((derivation.plan.login.role.as_str(), derivation.audience.as_str()), ("legacy", "special"));
+    let audience = derivation.audience.as_ref().map(Audience::as_str);
+    assert_eq!((derivation.plan.login.role.as_str(), audience), ("legacy", Some("special")));
 }
 
 #[test]
@@ -459,12 +460,23 @@ fn the_annotations_reaction_replaces_the_grants() {
     assert_eq!(
         run(deliver, &pod(), &[]).unwrap_err(),
         [
-            "g.yaml:1:1: Grant apps/sso spec.deliver.onChange: action: Restart is not available yet; use None, Signal or HTTP"
+            "vouchsafe.dev/command: container app has no command, so it is not known what should be started again; declare what \
+          its image runs, as in '{app: [/program]}', here or as deliver.command of the Grant"
         ]
     );
     let derivation = run(deliver, &pod(), &[("on-change", "{action: None}")]).unwrap();
     assert_eq!(derivation.plan.reactions, []);
-    assert!(run(ONE_FILE, &pod(), &[("on-change", "{action: Restart}")]).is_err());
+    let command = ("command", "{app: [/app]}");
+    let derivation = run(ONE_FILE, &pod(), &[("on-change", "{action: Restart}"), command]).unwrap();
+    assert_eq!(derivation.plan.reactions[0].action, Action::Restart(Restart { grace_seconds: 30 }));
+    let window = "{action: Restart, window: {schedule: \"0 3 * * *\", duration: 1h}}";
+    assert_eq!(
+        run(ONE_FILE, &pod(), &[("on-change", window), command]).unwrap_err(),
+        [
+            "vouchsafe.dev/on-change.window: a window is not available yet; leave it out, and the app is started again as soon \
+          as a value changes, or use None"
+        ]
+    );
 }
 
 #[test]
@@ -480,34 +492,135 @@ fn an_annotations_file_reacts_as_the_grants_behind_it_say() {
     );
 }
 
+const ONE_VARIABLE: &str = "{command: {app: [/app]}, env: [{name: TOKEN, secret: github, key: token}]}";
+
 #[test]
-fn environment_delivery_is_refused_until_it_exists() {
-    let deliver =
-        "{files: [{name: token, secret: github, key: token}], env: [{name: TOKEN, secret: github, key: token}]}";
-    let message = "environment delivery is not available yet; use files with pathEnv";
+fn a_variable_is_a_file_of_an_environment_and_its_container_runs_under_the_wrapper() {
+    let deliver = "{command: {app: [/app]}, files: [{name: id, secret: github, key: id}], env: [{name: TOKEN, secret: github, key: token}]}";
+    let derivation =
+        run(deliver, &pod(), &[("env", "[{name: USER, secret: smtp, key: user, optional: true}]")]).unwrap();
+    let plan = &derivation.plan;
+    let shown: Vec<(usize, &str, bool)> =
+        plan.files.iter().map(|file| (file.volume, file.name.as_str(), file.optional)).collect();
+    assert_eq!(shown, [(0, "id", false), (1, "TOKEN", false), (1, "USER", true)]);
+    assert_eq!(plan.environments.len(), 1);
+    assert_eq!(plan.environment_of(&plan.files[1]), Some(0));
+    assert_eq!(derivation.supervised[0].command, ["/app", "-v"]);
+    assert_eq!(derivation.delivered[1].path, "variable TOKEN");
     assert_eq!(
-        run(deliver, &pod(), &[("env", "[{name: X, secret: github, key: id}]")]).unwrap_err(),
+        derivation.delivered[1].reaction,
+        "TOKEN keeps its value until the container starts again; action: Restart does that"
+    );
+    assert_eq!(Plan::from_json(&plan.to_json().unwrap()).as_ref(), Ok(plan));
+}
+
+#[test]
+fn variables_alone_need_no_volume_and_an_annotations_entry_replaces_a_grants() {
+    let annotation = ("env", "[{name: TOKEN, secret: smtp, key: password}]");
+    let derivation = run(ONE_VARIABLE, &pod(), &[annotation]).unwrap();
+    assert_eq!(derivation.plan.volumes, []);
+    assert_eq!(derivation.plan.files.len(), 1);
+    assert_eq!(derivation.plan.secrets[0].name.as_str(), "smtp");
+    assert_eq!(derivation.delivered[0].origin, "annotation vouchsafe.dev/env");
+}
+
+#[test]
+fn a_variable_that_the_container_has_needs_override_and_one_without_command_is_refused() {
+    let mut taken = pod();
+    taken["spec"]["containers"][0]["env"] = json!([{"name": "TOKEN", "value": "x"}]);
+    assert_eq!(
+        run(ONE_VARIABLE, &taken, &[]).unwrap_err(),
         [
-            format!("vouchsafe.dev/env[0]: {message}"),
-            format!("g.yaml:9:71: Grant apps/sso spec.deliver.env[0]: {message}"),
+            "g.yaml:9:43: Grant apps/sso spec.deliver.env[0]: container app already has the variable TOKEN; remove it there, or \
+          set override: true"
         ]
     );
+    let overrides = "{command: {app: [/app]}, env: [{name: TOKEN, secret: github, key: token, override: true}]}";
+    assert!(run(overrides, &taken, &[]).is_ok());
+    assert_eq!(
+        run("{env: [{name: TOKEN, secret: github, key: token}]}", &pod(), &[]).unwrap_err(),
+        [
+            "vouchsafe.dev/command: container app has no command, so it is not known what should be started with its variables; \
+          declare what its image runs, as in '{app: [/program]}', here or as deliver.command of the Grant"
+        ]
+    );
+}
+
+#[test]
+fn what_is_made_of_a_variable_is_put_together_by_the_wrapper() {
+    let mut pod = pod();
+    pod["spec"]["containers"][0]["env"] = json!([
+        {"name": "HOST", "value": "db$$1"},
+        {"name": "DSN", "value": "u:$(TOKEN)@$(HOST)/$(FROM_A_SERVICE)"},
+        {"name": "LONG", "value": "$(DSN)?x"},
+        {"name": "PLAIN", "value": "$(HOST) $$(TOKEN)"},
+        {"name": "EARLY", "value": "$(LATER)"},
+        {"name": "LATER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]);
+    let derivation = run(ONE_VARIABLE, &pod, &[]).unwrap();
+    let shown: Vec<(&str, &str)> = derivation.plan.environments[0]
+        .dependents
+        .iter()
+        .map(|dependent| (dependent.name.as_str(), dependent.text.as_str()))
+        .collect();
+    assert_eq!(shown, [("DSN", "u:$(TOKEN)@db$$1/$(FROM_A_SERVICE)"), ("LONG", "$(DSN)?x")]);
+}
+
+#[test]
+fn arguments_that_would_show_a_value_are_refused_and_probes_that_see_none_are_named() {
+    let mut shown = pod();
+    shown["spec"]["containers"][0]["args"] = json!(["-v", "--password=$(DSN)"]);
+    shown["spec"]["containers"][0]["env"] = json!([{"name": "DSN", "value": "u:$(TOKEN)"}]);
+    assert_eq!(
+        run(ONE_VARIABLE, &shown, &[]).unwrap_err(),
+        [
+            "container app args[1]: would show the value of DSN to everybody who may list processes; let the app read the \
+          variable itself, or a file"
+        ]
+    );
+    let mut probed = pod();
+    probed["spec"]["containers"][0]["livenessProbe"] = json!({"exec": {"command": ["/live"]}});
+    assert_eq!(
+        run(ONE_VARIABLE, &probed, &[]).unwrap().warnings,
+        ["livenessProbe of container app runs beside the app and does not see TOKEN; start its command by \
+          /vouchsafe/internal/run/vouchsafe-sidecar exec --env --become --"]
+    );
+    let wrapper = "/vouchsafe/internal/run/vouchsafe-sidecar";
+    let command = json!([wrapper, "exec", "--env", "--become", "--", "/live"]);
+    probed["spec"]["containers"][0]["livenessProbe"]["exec"]["command"] = command;
+    assert_eq!(run(ONE_VARIABLE, &probed, &[]).unwrap().warnings, [] as [String; 0]);
+}
+
+#[test]
+fn restart_covers_variables_and_files_of_a_container_at_once() {
+    let deliver = "{command: {app: [/app]}, files: [{name: id, secret: github, key: id}], env: [{name: TOKEN, secret: github, key: token}], onChange: {action: Restart}}";
+    let derivation = run(deliver, &pod(), &[]).unwrap();
+    assert_eq!(derivation.plan.reactions.len(), 1);
+    assert_eq!(derivation.plan.reactions[0].files, [0, 1]);
+    assert_eq!(derivation.delivered[1].reaction, "the app is ended and started again with the new value");
+}
+
+#[test]
+fn two_entries_for_one_variable_are_refused() {
+    let both = "{command: {app: [/app]}, files: [{name: f, secret: github, key: id, pathEnv: TOKEN}], env: [{name: TOKEN, secret: github, key: token}, {name: TOKEN, secret: smtp, key: x}]}";
+    let faults = run(both, &pod(), &[]).unwrap_err();
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(faults[0].contains("also holds the path of /vouchsafe/secrets/f"), "{faults:#?}");
+    assert!(faults[1].contains("is also set by Grant apps/sso spec.deliver.env[0]; remove one"), "{faults:#?}");
 }
 
 #[test]
 fn a_pod_that_would_get_nothing_is_refused_and_told_what_to_add() {
     assert_eq!(
         run("{}", &pod(), &[]).unwrap_err(),
-        [
-            "vouchsafe.dev/inject: nothing would be delivered: sso has no deliver.files and the pod no vouchsafe.dev/files; \
-          add one, as in {name: id, secret: github, key: id}"
-        ]
+        ["vouchsafe.dev/inject: nothing would be delivered: sso has no deliver.files and no deliver.env, and the \
+          pod no vouchsafe.dev/files; add one, as in {name: id, secret: github, key: id}"]
     );
     let derivation = run(ONE_FILE, &pod(), &[("inject", "sso, other")]).unwrap();
     assert_eq!(
         derivation.warnings,
-        ["Grant apps/other (g.yaml:11:1) delivers nothing to this pod; give it deliver.files or remove it from \
-          vouchsafe.dev/inject"]
+        ["Grant apps/other (g.yaml:11:1) delivers nothing to this pod; give it deliver.files or deliver.env, or \
+          remove it from vouchsafe.dev/inject"]
     );
 }
 
@@ -549,7 +662,7 @@ fn all_faults_come_at_once() {
     let mut pod = pod();
     pod["spec"]["serviceAccountName"] = json!("intruder");
     let shown = run(deliver, &pod, &[]).unwrap_err();
-    assert_eq!(shown.len(), 5, "{shown:#?}");
+    assert_eq!(shown.len(), 4, "{shown:#?}");
 }
 
 proptest! {

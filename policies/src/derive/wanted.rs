@@ -12,7 +12,7 @@ use super::login::{Used, inject_fault};
 use crate::ask::{ANNOTATION_PREFIX, Ask};
 use crate::fault::Fault;
 use crate::fields::Faults;
-use crate::grant::{DEFAULT_MOUNT_PATH, EnvEntry, FileEntry, Grant};
+use crate::grant::{DEFAULT_MOUNT_PATH, FileEntry, Grant};
 use crate::pod::{ContainerFacts, ContainerKind, PodFacts};
 
 /// One file for one container.
@@ -75,7 +75,8 @@ pub(super) fn files<'a>(ask: &'a Ask, pod: &'a PodFacts, used: &Used<'a>, faults
         )));
         wanted.truncate(FILES);
     }
-    if wanted.is_empty() && faults.is_empty() && used.complete {
+    let has_env = !ask.env.is_empty() || used.grants.iter().any(|grant| !grant.deliver.env.is_empty());
+    if wanted.is_empty() && !has_env && faults.is_empty() && used.complete {
         faults.push(nothing(ask, used));
     }
     let place = |file: &Wanted<'_>| pod.containers.iter().position(|container| container.name == file.container.name);
@@ -85,19 +86,8 @@ pub(super) fn files<'a>(ask: &'a Ask, pod: &'a PodFacts, used: &Used<'a>, faults
     wanted
 }
 
-/// Refuses variables, entry by entry: their delivery does not exist yet.
-pub(super) fn refuse_env(ask: &Ask, used: &Used<'_>, faults: &mut Faults) {
-    let mut refuse = |grant: Option<&Grant>, entry: &EnvEntry| {
-        let message = "environment delivery is not available yet; use files with pathEnv";
-        faults.push(Fault::new(entry.at.clone(), field(grant, &entry.field), message));
-    };
-    ask.env.iter().for_each(|entry| refuse(None, entry));
-    for grant in &used.grants {
-        grant.deliver.env.iter().for_each(|entry| refuse(Some(grant), entry));
-    }
-}
-
-fn field(grant: Option<&Grant>, field: &str) -> String {
+/// How a fault names an entry.
+pub(super) fn field(grant: Option<&Grant>, field: &str) -> String {
     match grant {
         Some(grant) => format!("Grant {} {field}", grant.label()),
         None => field.to_owned(),
@@ -120,16 +110,12 @@ fn expand<'a>(
     faults: &mut Faults,
     wanted: &mut Vec<Wanted<'a>>,
 ) {
-    let names = [&entry.containers, &ask.containers, inherited].into_iter().find(|names| !names.is_empty());
-    let containers: Vec<&ContainerFacts> = match names {
-        Some(names) => names.iter().filter_map(|name| pod.container(name.as_str())).collect(),
-        None => match default_container(pod) {
-            Ok(container) => vec![container],
-            Err(problem) => {
-                faults.push(Fault::new(entry.at.clone(), field(grant, &entry.field), problem));
-                return;
-            }
-        },
+    let containers = match reached(&entry.containers, inherited, ask, pod) {
+        Ok(containers) => containers,
+        Err(problem) => {
+            faults.push(Fault::new(entry.at.clone(), field(grant, &entry.field), problem));
+            return;
+        }
     };
     let mount_path = entry.mount_path.clone().or_else(|| match grant {
         Some(grant) => grant.deliver.mount_path.clone(),
@@ -141,8 +127,21 @@ fn expand<'a>(
     }
 }
 
+/// The containers that an entry goes to: its own, else the annotation's, else those of its Grant, else the default one.
+pub(super) fn reached<'a>(
+    own: &'a [ContainerName],
+    inherited: &'a [ContainerName],
+    ask: &'a Ask,
+    pod: &'a PodFacts,
+) -> Result<Vec<&'a ContainerFacts>, String> {
+    match [own, &ask.containers, inherited].into_iter().find(|names| !names.is_empty()) {
+        Some(names) => Ok(names.iter().filter_map(|name| pod.container(name.as_str())).collect()),
+        None => default_container(pod).map(|container| vec![container]),
+    }
+}
+
 /// What all used Grants say alike, else nothing.
-fn common<'a, T>(used: &Used<'a>, part: impl Fn(&'a Grant) -> &'a Vec<T>) -> &'a [T]
+pub(super) fn common<'a, T>(used: &Used<'a>, part: impl Fn(&'a Grant) -> &'a Vec<T>) -> &'a [T]
 where
     T: PartialEq,
 {
@@ -192,6 +191,9 @@ fn check_named_containers(ask: &Ask, pod: &PodFacts, used: &Used<'_>, faults: &m
     for entry in &ask.files {
         entry.containers.iter().for_each(|name| check(entry.at.as_ref(), entry.field.clone(), name));
     }
+    for entry in &ask.env {
+        entry.containers.iter().for_each(|name| check(entry.at.as_ref(), entry.field.clone(), name));
+    }
     for grant in &used.grants {
         let at = grant.at.as_ref();
         for name in &grant.deliver.containers {
@@ -201,6 +203,9 @@ fn check_named_containers(ask: &Ask, pod: &PodFacts, used: &Used<'_>, faults: &m
             check(at, field(Some(grant), "spec.deliver.command"), name);
         }
         for entry in &grant.deliver.files {
+            entry.containers.iter().for_each(|name| check(entry.at.as_ref(), field(Some(grant), &entry.field), name));
+        }
+        for entry in &grant.deliver.env {
             entry.containers.iter().for_each(|name| check(entry.at.as_ref(), field(Some(grant), &entry.field), name));
         }
     }
@@ -220,7 +225,7 @@ fn nothing(ask: &Ask, used: &Used<'_>) -> Fault {
         None => ("SECRET", "KEY"),
     };
     inject_fault(format!(
-        "nothing would be delivered: {} has no deliver.files and the pod no {ANNOTATION_PREFIX}files; add one, as in {{name: {key}, secret: {name}, key: {key}}}",
+        "nothing would be delivered: {} has no deliver.files and no deliver.env, and the pod no {ANNOTATION_PREFIX}files; add one, as in {{name: {key}, secret: {name}, key: {key}}}",
         names.join(", ")
     ))
 }

@@ -31,6 +31,11 @@ impl Attempt {
         self.next().is_some_and(|due| due <= now)
     }
 
+    /// Whether it is neither under way nor planned.
+    pub(super) fn is_idle(&self) -> bool {
+        self.started.is_none() && self.due.is_none()
+    }
+
     pub(super) fn begin(&mut self, now: Moment) {
         self.started = Some(now);
         self.due = None;
@@ -69,7 +74,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    fn ends(&self) -> Option<Moment> {
+    pub(super) fn ends(&self) -> Option<Moment> {
         (!self.lease.is_zero()).then(|| self.issued.after(self.lease))
     }
 }
@@ -80,6 +85,8 @@ pub(super) struct Access {
     pub(super) token: Option<Token>,
     pub(super) login: Attempt,
     pub(super) renewal: Attempt,
+    /// Counts logins: a lease ends with the token of the login that it was made with.
+    pub(super) number: u64,
     /// When the last login succeeded.
     pub(super) logged_in: Option<Moment>,
     pub(super) trouble: Option<Cause>,
@@ -108,9 +115,11 @@ impl Access {
         self.token.as_ref().and_then(Token::ends)
     }
 
-    /// Asks for a new login; logins that the server itself forces are at least [`RELOGIN_MIN`] apart.
+    /// Asks for a new login; logins that the server itself forces are at least [`RELOGIN_MIN`] apart. One that failed is tried
+    /// again at its time, however urgent: a token that ended while the server was away must not make a storm.
     pub(super) fn want_login(&mut self, now: Moment) {
-        if self.login.started.is_none() {
+        let waits = self.login.due.is_some() && self.login.backoff.failures() > 0;
+        if self.login.started.is_none() && !waits {
             let earliest = self.logged_in.map_or(now, |last| last.after(RELOGIN_MIN).max(now));
             self.login.want(earliest);
         }
@@ -123,6 +132,7 @@ impl Access {
 
     pub(super) fn take_login(&mut self, auth: Auth, now: Moment, dice: &mut Dice) {
         let issued = self.login.succeed(now);
+        self.number += 1;
         self.renewal = Attempt::default();
         let token = Token {
             value: auth.client_token,

@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use vouchsafe_model::Secret;
-use vouchsafe_model::plan::{Content, Plan, PlanFile};
+use vouchsafe_model::plan::{Content, Plan, PlanFile, PlanSecret, SECRETS};
 use vouchsafe_model::wire::extension::Applied;
 
 use super::access::Attempt;
-use super::source::Source;
+use super::retired::Hold;
+use super::source::{HeldLease, Source};
 use super::{Action, Machine};
+use crate::agent::{Extra, Notes, Want};
 use crate::cause::{Cause, FILES_TOO_LARGE, SECRET_TOO_LARGE, VALUES_TOO_LARGE, WRITE};
 use crate::content::{Contents, FILES_BYTES, Look, Rendering, SECRET_BYTES, VALUES_BYTES, size_bytes};
 use crate::moment::{Dice, Moment};
@@ -42,6 +44,8 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) state: SlotState,
+    /// Further files that its template asked for.
+    extras: Vec<Extra>,
     /// Counts changes of its bytes.
     pub(super) revision: u64,
 }
@@ -59,10 +63,12 @@ impl Delivery {
         let inputs = |file: &PlanFile| match &file.content {
             Content::Key { secret, .. } => vec![*secret],
             Content::Template(template) => template.roots.values().copied().collect(),
+            Content::Agent(template) => template.reads.clone(),
+            Content::Token => Vec::new(),
         };
         Self {
             contents: Contents::compile(plan),
-            slots: plan.files.iter().map(|_| Slot { state: SlotState::Unknown, revision: 0 }).collect(),
+            slots: plan.files.iter().map(|_| Slot { state: SlotState::Unknown, extras: Vec::new(), revision: 0 }).collect(),
             inputs: plan.files.iter().map(inputs).collect(),
             source_of: sources_of(plan),
             stale: Vec::new(),
@@ -97,6 +103,11 @@ impl Delivery {
         self.slots.iter_mut().zip(revisions).for_each(|(slot, revision)| slot.revision = *revision);
     }
 
+    /// Whether the volumes hold what the slots hold.
+    fn is_current(&self) -> bool {
+        !self.dirty && self.committed == self.revisions()
+    }
+
     fn is_complete(&self) -> bool {
         self.slots.iter().all(|slot| slot.state != SlotState::Unknown)
     }
@@ -128,7 +139,14 @@ impl Delivery {
     }
 
     /// Puts `renderings` into their slots.
-    fn apply(&mut self, renderings: Vec<(usize, Rendering)>, restoring: bool) {
+    fn apply(&mut self, renderings: Vec<(usize, Rendering)>, mut notes: Notes, restoring: bool) {
+        for (file, used) in std::mem::take(&mut notes.used) {
+            if let Some(inputs) = self.inputs.get_mut(file) {
+                inputs.extend(used);
+                inputs.sort_unstable();
+                inputs.dedup();
+            }
+        }
         for (file, rendering) in renderings {
             let Some(slot) = self.slots.get_mut(file) else { continue };
             let state = match rendering {
@@ -136,10 +154,13 @@ impl Delivery {
                 Rendering::Absent => SlotState::Absent,
                 Rendering::Waiting | Rendering::Fault(_) => continue,
             };
-            if slot.state != state {
+            let at = notes.extras.iter().position(|(of, _)| *of == file);
+            let extras = at.map(|at| notes.extras.swap_remove(at).1).unwrap_or_default();
+            if slot.state != state || slot.extras != extras {
                 // After a restart the first look only finds again what was there.
                 slot.revision += u64::from(!(restoring && slot.state == SlotState::Unknown));
                 slot.state = state;
+                slot.extras = extras;
                 self.dirty = true;
                 self.commit.due.get_or_insert_with(Moment::default);
             }
@@ -162,10 +183,12 @@ impl Delivery {
 impl Machine {
     /// The files of the generation to write: volume, file, bytes.
     pub fn files(&self) -> impl Iterator<Item = (usize, &PlanFile, &Secret)> {
-        self.plan.files.iter().zip(&self.delivery.slots).filter_map(|(file, slot)| match &slot.state {
+        let main = self.plan.files.iter().zip(&self.delivery.slots).filter_map(|(file, slot)| match &slot.state {
             SlotState::Bytes(bytes) => Some((file.volume, file, bytes)),
             SlotState::Absent | SlotState::Unknown => None,
-        })
+        });
+        let extras = self.delivery.slots.iter().flat_map(|slot| &slot.extras);
+        main.chain(extras.map(|extra| (extra.file.volume, &extra.file, &extra.bytes)))
     }
 
     /// Makes files of what has been read since.
@@ -204,11 +227,13 @@ impl Machine {
         );
         files.sort_unstable();
         files.dedup();
-        let renderings = self.render(&files, &[]);
+        let (renderings, mut notes) = self.render(&files, &[]);
         if let Some(cause) = first_fault(&renderings) {
             self.delivery.trouble = Some(cause);
         }
-        self.delivery.apply(renderings, self.delivery.restored && !self.delivery.ready);
+        let wants = std::mem::take(&mut notes.wants);
+        self.delivery.apply(renderings, notes, self.delivery.restored && !self.delivery.ready);
+        self.want(wants);
     }
 
     /// Adopts the candidates of `sources` if every file that they go into can be made.
@@ -216,7 +241,9 @@ impl Machine {
         let mut files: Vec<usize> = sources.iter().flat_map(|source| self.delivery.files_of(*source)).collect();
         files.sort_unstable();
         files.dedup();
-        let renderings = self.render(&files, sources);
+        let (renderings, mut notes) = self.render(&files, sources);
+        // A path that is computed from a new value is read whether that value is adopted or not.
+        self.want(std::mem::take(&mut notes.wants));
         if let Some(cause) = first_fault(&renderings) {
             return Err(cause);
         }
@@ -230,19 +257,23 @@ impl Machine {
             ));
         }
         for index in sources {
-            if let Some(source) = self.sources.get_mut(*index)
-                && let Some(value) = source.candidate.take()
-            {
-                source.adopted = Some(value);
-                source.refusal = None;
+            let Some(source) = self.sources.get_mut(*index) else { continue };
+            let Some(value) = source.candidate.take() else { continue };
+            let same = |lease: &HeldLease| value.lease.as_ref().is_some_and(|new| new.id == lease.id);
+            let replaced = source.adopted.take().and_then(|old| old.lease).filter(|lease| !same(lease));
+            source.adopted = Some(value);
+            source.refusal = None;
+            if let Some(lease) = replaced.filter(HeldLease::is_on_server) {
+                let (login, ends) = (lease.login, lease.ends());
+                self.retire(Hold::Lease { id: lease.id, source: *index, delivered: true }, login, ends, None);
             }
         }
-        self.delivery.apply(renderings, self.delivery.restored && !self.delivery.ready);
+        self.delivery.apply(renderings, notes, self.delivery.restored && !self.delivery.ready);
         Ok(())
     }
 
     /// Renders `files`, taking the candidates of the sources in `fresh`.
-    fn render(&self, files: &[usize], fresh: &[usize]) -> Vec<(usize, Rendering)> {
+    fn render(&self, files: &[usize], fresh: &[usize]) -> (Vec<(usize, Rendering)>, Notes) {
         let look = |secret: usize| {
             let Some((index, source)) =
                 self.source_of.get(secret).and_then(|index| self.sources.get(*index).map(|source| (index, source)))
@@ -256,7 +287,42 @@ impl Machine {
                 None => Look::Waiting,
             }
         };
-        files.iter().map(|file| (*file, self.delivery.contents.render(&self.plan, *file, look))).collect()
+        let mut notes = Notes::default();
+        let renderings = files.iter().map(|file| {
+            let is_token = self.plan.files.get(*file).is_some_and(|file| file.content == Content::Token);
+            let rendering = match (is_token, self.token()) {
+                (false, _) => self.delivery.contents.render(&self.plan, *file, look, &mut notes),
+                (true, Some(token)) => Rendering::Bytes(token.duplicate()),
+                (true, None) => Rendering::Waiting,
+            };
+            (*file, rendering)
+        });
+        (renderings.collect(), notes)
+    }
+
+    /// Makes sources of reads that templates asked for.
+    fn want(&mut self, wants: Vec<Want>) {
+        for Want { secret, parameters } in wants {
+            let number = self.plan.secrets.len();
+            let known = |one: &PlanSecret| one.agent.as_ref() == Some(&secret) && one.parameters == parameters;
+            if number >= SECRETS || self.plan.secrets.iter().any(known) {
+                continue;
+            }
+            let Ok(wanted) = PlanSecret::of_agent(number, secret, parameters) else { continue };
+            let index = self.sources.len();
+            let mut source = Source::new(wanted.clone());
+            source.follow(&self.plan);
+            if let Some(kept) = self.unclaimed.remove(&Source::key(&wanted)) {
+                source.take_over(kept);
+                self.delivery.stale(index);
+            }
+            source.begin_at(Moment::default());
+            self.asks_login = true;
+            self.plan.secrets.push(wanted);
+            self.sources.push(source);
+            self.source_of.push(index);
+            self.delivery.source_of.push(index);
+        }
     }
 
     /// Refuses candidates that are too large by themselves or in sum.
@@ -307,6 +373,9 @@ impl Machine {
         if first {
             self.unsaved = true;
             actions.push(Action::Ready);
+        }
+        if self.delivery.is_current() {
+            self.successors_written(now);
         }
         self.acknowledge(Applied::Written, now);
     }

@@ -4,22 +4,36 @@ use vouchsafe_model::Kind;
 use vouchsafe_model::plan::ServerKind;
 use vouchsafe_model::refresh::poll_after;
 use vouchsafe_model::wire::extension::{Applied, Held, WATCH_SECONDS, WatchAnswer, WatchRequest};
-use vouchsafe_model::wire::{Auth, Lease};
+use vouchsafe_model::wire::{Auth, Document, Lease};
 
 use super::reaction::Told;
+use super::retired::Hold;
 use super::source::{HeldLease, Source, Step, Value};
 use super::{Action, Machine, Reading};
+use crate::agent;
 use crate::cause::{Cause, DELETED, Failure, Fault, WENT_BACK};
 use crate::moment::Moment;
 
 impl Machine {
     pub(super) fn logged_in(&mut self, auth: Auth, now: Moment) {
+        let before = self.access.number;
+        let replaced = self.access.token.take().filter(|token| token.ends().is_some_and(|end| end > now));
         self.access.take_login(auth, now, &mut self.dice);
-        self.sources.iter_mut().for_each(|source| source.new_token(now));
+        if let Some(token) = replaced
+            && self.holds_leases()
+            && let Some(ends) = token.ends()
+        {
+            self.retire(Hold::Token(token.value), before, ends, None);
+        }
+        let number = self.access.number;
+        self.sources.iter_mut().for_each(|source| source.new_token(number, now));
         if self.plan.server.kind == ServerKind::Broker && self.trust.started.is_none() {
             self.trust.want(now);
         }
         self.unsaved = true;
+        if self.has_token_file() {
+            self.adopt();
+        }
     }
 
     pub(super) fn login_failed(&mut self, failure: &Failure, now: Moment) {
@@ -55,7 +69,11 @@ impl Machine {
                     issued: began,
                     duration: lease.duration,
                     renewable: lease.renewable,
+                    first: lease.duration,
+                    login: source.asked_with,
                 });
+                let undelivered = source.candidate.as_ref().filter(|value| value.document != document);
+                let undelivered = undelivered.and_then(|value| value.lease.clone());
                 self.unsaved |= take_value(source, Value { document, version, lease });
                 let behind = version < source.announced;
                 if !behind || !source.retry_stale(now, &mut self.dice) {
@@ -63,9 +81,31 @@ impl Machine {
                     source.succeed(now, pace, &mut self.dice);
                 }
                 self.delivery.stale(index);
+                if let Some(lease) = undelivered {
+                    self.throw_away(lease, index);
+                }
             }
         }
         self.adopt();
+        if let Some(lease) = self.sources.get_mut(index).and_then(|source| source.drop_refused(now)) {
+            self.throw_away(lease, index);
+        }
+    }
+
+    /// Gives up a lease whose value never became files.
+    fn throw_away(&mut self, lease: HeldLease, source: usize) {
+        if lease.is_on_server() {
+            let (login, ends) = (lease.login, lease.ends());
+            self.retire(Hold::Lease { id: lease.id, source, delivered: false }, login, ends, None);
+        }
+    }
+
+    /// The server has said where a path leads, or does not say: then the path is taken as it is written.
+    pub(super) fn located(&mut self, index: usize, mount: Option<&Document>, actions: &mut Vec<Action>) {
+        let Some(source) = self.sources.get_mut(index) else { return };
+        let Some(secret) = &source.secret.agent else { return };
+        source.located = Some(agent::locate(secret, mount));
+        actions.push(Action::Read(index));
     }
 
     pub(super) fn read_failed(&mut self, index: usize, failure: &Failure, now: Moment) {
@@ -73,6 +113,10 @@ impl Machine {
         let may_relogin = self.access.may_relogin(now) && self.access.login.started.is_none();
         let login_under_way = self.access.login.next().is_some() || self.access.login.started.is_some();
         let Some(source) = self.sources.get_mut(index) else { return };
+        if matches!(failure.kind, Kind::Denied | Kind::Missing) {
+            // A place that was only guessed is asked for again.
+            source.located.take_if(|located| located.guessed);
+        }
         let label = source.secret.label();
         let cause = match failure.kind {
             Kind::Missing if source.newest().is_some() => deleted(source),
@@ -128,18 +172,26 @@ impl Machine {
         let pace = self.watch.pace();
         let Some(source) = self.sources.get_mut(index) else { return };
         let began = source.in_flight.map_or(now, |(_, began)| began);
-        let before = source.newest().and_then(|value| value.lease.as_ref()).map(|lease| lease.duration);
-        let held = HeldLease { id: lease.id, issued: began, duration: lease.duration, renewable: lease.renewable };
         let current = if source.candidate.is_some() { &mut source.candidate } else { &mut source.adopted };
-        if let Some(value) = current {
-            value.lease = Some(held);
+        if let Some(held) = current.as_mut().and_then(|value| value.lease.as_mut()) {
+            // Near its maximum the server grants less than at first: then it is left to end, and replaced before.
+            let is_full = lease.duration >= held.first.mul_f64(FULL_SHARE);
+            held.renewable = lease.renewable && is_full;
+            // Nothing granted changes nothing: it ends when it was to end.
+            if !lease.duration.is_zero() {
+                held.issued = began;
+                held.duration = lease.duration;
+            }
         }
         source.trouble = None;
         source.succeed(now, pace, &mut self.dice);
-        // The server grants less and less near the maximum: replace the secret while the old one is still good.
-        if before.is_some_and(|before| lease.duration < before / 3) {
-            source.next = Some((now.after(std::time::Duration::from_secs(1)), Step::Read));
-        }
+        self.unsaved = true;
+    }
+
+    pub(super) fn lease_failed(&mut self, index: usize, failure: &Failure, now: Moment) {
+        let Some(source) = self.sources.get_mut(index) else { return };
+        source.trouble = Some(Cause::lease(&self.plan, &source.secret.label(), failure));
+        source.fail_lease(failure, now, &mut self.dice);
         self.unsaved = true;
     }
 
@@ -197,7 +249,7 @@ impl Machine {
         let revision = self.reaction_revision(index);
         let Some(reaction) = self.reactions.get_mut(index) else { return };
         let told = reaction.done(trouble, revision, now, &mut self.dice);
-        self.unsaved |= told == Told::Taken;
+        self.unsaved |= told != Told::Refused;
         let applied = if told == Told::Taken { Applied::Told } else { Applied::Refused };
         if self.applied != Some(Applied::Refused) {
             self.acknowledge(applied, now);
@@ -317,5 +369,7 @@ fn went_back(source: &Source, found: u64) -> Cause {
     )
 }
 
+/// Share of the first grant below which a renewal is taken for capped by the lease's maximum; answers are whole seconds.
+const FULL_SHARE: f64 = 0.9;
 /// When a restarted sidecar looks for changes that it may have missed.
 const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(3);

@@ -18,6 +18,10 @@ pub enum Event {
     LoggedIn(Auth),
     /// See [`Action::Login`].
     LoginFailed(Failure),
+    /// The answer to [`Action::Locate`]: what the server says of the mount.
+    Located(usize, Document),
+    /// See [`Action::Locate`].
+    LocateFailed(usize, Failure),
     /// The answer to [`Action::Read`].
     ReadDone(usize, Reading),
     /// See [`Action::Read`].
@@ -30,6 +34,8 @@ pub enum Event {
     LeaseRenewed(usize, Lease),
     /// See [`Action::RenewLease`].
     LeaseFailed(usize, Failure),
+    /// [`Action::Discard`] is through, or why not.
+    Discarded(u64, Option<Failure>),
     /// The answer to [`Action::Renew`].
     Renewed(Auth),
     /// See [`Action::Renew`].
@@ -75,7 +81,7 @@ pub enum Reading {
         document: Document,
         /// KV v2 version; 0 for engines without versions.
         version: u64,
-        /// The lease of a dynamic secret.
+        /// The lease of a dynamic secret; with an empty id how long a value lasts that ends by itself.
         lease: Option<Lease>,
     },
     /// The newest KV v2 version is deleted or destroyed.
@@ -90,12 +96,16 @@ pub enum Reading {
 pub enum Action {
     /// Log in with the projected token.
     Login,
+    /// Ask where the path of source `.0` leads.
+    Locate(usize),
     /// Read source `.0`.
     Read(usize),
     /// Ask for the newest version of source `.0`.
     Poll(usize),
     /// Renew the lease of source `.0`.
     RenewLease(usize),
+    /// Give up the replaced lease or token that [`super::Machine::discarded`] names.
+    Discard(u64),
     /// Renew the token.
     Renew,
     /// Hold one long poll.

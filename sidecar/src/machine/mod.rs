@@ -15,6 +15,7 @@ mod exchange;
 mod gate;
 mod message;
 mod reaction;
+mod retired;
 mod snapshot;
 mod source;
 mod status;
@@ -22,7 +23,9 @@ mod status;
 pub(crate) mod tests;
 mod watch;
 
-use vouchsafe_model::plan::{Plan, PlanSecret, ServerKind};
+use std::collections::BTreeMap;
+
+use vouchsafe_model::plan::{Content, Injection, Plan, PlanSecret, ServerKind};
 use vouchsafe_model::refresh::poll_after;
 use vouchsafe_model::wire::extension::{Ack, Applied};
 use vouchsafe_model::{Kind, Secret, Workload};
@@ -32,9 +35,12 @@ use self::delivery::Delivery;
 use self::gate::{Gate, Verdict};
 pub use self::message::{Action, Event, Reading};
 use self::reaction::ReactionState;
+pub use self::retired::Discard;
+use self::retired::Retired;
 pub use self::snapshot::Saved;
-use self::source::{Source, Step};
+use self::source::{Source, Step, Value};
 use self::watch::Watch;
+use crate::agent;
 use crate::cause::{Cause, DESERTED, STARTING, STATE, UNATTENDED};
 use crate::moment::{Dice, Moment};
 
@@ -42,6 +48,7 @@ use crate::moment::{Dice, Moment};
 pub struct Machine {
     plan: Plan,
     workload: Workload,
+    role: Role,
     dice: Dice,
     access: Access,
     sources: Vec<Source>,
@@ -55,10 +62,27 @@ pub struct Machine {
     applied: Option<Applied>,
     trust: Attempt,
     bundle: Option<String>,
+    /// What was replaced and still lives on the server.
+    retired: Vec<Retired>,
+    retirements: u64,
+    /// Values of an earlier process whose reads no template has asked for yet.
+    unclaimed: BTreeMap<String, Value>,
+    /// A template has just asked for its first read.
+    asks_login: bool,
     unsaved: bool,
     save_trouble: Option<Cause>,
     reported: Vec<Cause>,
     course: Course,
+}
+
+/// What this process is in the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The sidecar: keeps the files fresh until the pod ends.
+    #[default]
+    Keeper,
+    /// The classic form's init container: ends with the first complete generation.
+    First,
 }
 
 /// Where the process stands.
@@ -71,8 +95,13 @@ enum Course {
 }
 
 impl Machine {
-    /// A machine for `plan`, started `now`. `seed` spreads its waits.
+    /// A machine that is the pod's sidecar. `seed` spreads its waits.
     pub fn new(plan: Plan, workload: Workload, seed: u64, now: Moment) -> Self {
+        Self::of(Role::Keeper, plan, workload, seed, now)
+    }
+
+    /// A machine for `plan` in this role, started `now`. `seed` spreads its waits.
+    pub fn of(role: Role, plan: Plan, workload: Workload, seed: u64, now: Moment) -> Self {
         let mut sources: Vec<Source> = Vec::new();
         let mut keys: Vec<String> = Vec::new();
         let mut source_of = Vec::with_capacity(plan.secrets.len());
@@ -80,7 +109,9 @@ impl Machine {
             let key = Source::key(secret);
             let index = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
                 keys.push(key);
-                sources.push(Source::new(secret.clone()));
+                let mut source = Source::new(secret.clone());
+                source.follow(&plan);
+                sources.push(source);
                 sources.len() - 1
             });
             source_of.push(index);
@@ -90,12 +121,17 @@ impl Machine {
             access: Access::default(),
             delivery: Delivery::new(&plan),
             watch: Watch::new(plan.server.kind),
-            gate: Gate::new(plan.gate, now),
+            gate: Gate::new(&plan, role, now),
+            role,
             reactions: plan.reactions.iter().map(|_| ReactionState::default()).collect(),
             acknowledgement: Attempt::default(),
             applied: None,
             trust: Attempt::default(),
             bundle: None,
+            retired: Vec::new(),
+            retirements: 0,
+            unclaimed: BTreeMap::new(),
+            asks_login: false,
             unsaved: false,
             save_trouble: None,
             reported: Vec::new(),
@@ -120,8 +156,10 @@ impl Machine {
             }
             Course::Fresh | Course::Running => self.take(event, now, &mut actions),
         }
-        if self.course == Course::Running {
-            self.advance(now, &mut actions);
+        match self.course {
+            Course::Running if self.role == Role::First && self.delivery.ready => self.hand_over(now, &mut actions),
+            Course::Running => self.advance(now, &mut actions),
+            Course::Fresh | Course::Parting | Course::Ended => {}
         }
         actions
     }
@@ -132,14 +170,14 @@ impl Machine {
             return None;
         }
         let gate = if self.delivery.ready { None } else { self.gate.deadline().map(|(when, _)| when) };
-        let alone =
-            [gate, self.access.login.next(), self.access.renewal.next(), self.access.ends(), self.delivery.due()];
+        let access = [self.access.login.next(), self.access.renewal.next(), self.access.ends()];
+        let alone = [gate, self.delivery.due(), self.retired_ends()];
         let reactions = self.reactions.iter().map(|reaction| reaction.attempt.next());
-        let exchanges = [self.watch_due(), self.acknowledgement_due(), self.trust.next()];
+        let exchanges = [self.watch_due(), self.acknowledgement_due(), self.trust.next(), self.retired_due()];
         let sources = self.sources.iter().map(Source::due);
         // Without a token these wait for the login, not for a time.
         let exchanges = exchanges.into_iter().chain(sources).filter(|_| self.access.is_usable(now));
-        alone.into_iter().chain(reactions).chain(exchanges).flatten().min()
+        alone.into_iter().chain(access).chain(reactions).chain(exchanges).flatten().min()
     }
 
     /// Whether the first generation is complete.
@@ -167,9 +205,24 @@ impl Machine {
         self.sources.get(index).map(|source| &source.secret)
     }
 
+    /// The request that source `index` stands for.
+    pub fn request(&self, index: usize) -> Option<PlanSecret> {
+        self.sources.get(index).map(|source| agent::request(&source.secret, source.located.as_ref()))
+    }
+
+    /// Whether anything needs a login.
+    fn needs_token(&self) -> bool {
+        !self.sources.is_empty() || self.has_token_file()
+    }
+
+    fn has_token_file(&self) -> bool {
+        self.plan.files.iter().any(|file| file.content == Content::Token)
+    }
+
     /// The lease that source `index` holds.
     pub fn lease_id(&self, index: usize) -> Option<&str> {
-        self.sources.get(index)?.newest()?.lease.as_ref().map(|lease| lease.id.as_str())
+        let lease = self.sources.get(index)?.newest()?.lease.as_ref()?;
+        lease.is_on_server().then_some(lease.id.as_str())
     }
 
     /// Everything that is wrong now, the most important first.
@@ -213,14 +266,17 @@ impl Machine {
             Event::RenewFailed(failure) => self.access.fail_renewal(&failure, now, &mut self.dice),
             Event::ReadDone(index, reading) => self.read_done(index, reading, now),
             Event::ReadFailed(index, failure) => self.read_failed(index, &failure, now),
+            Event::Located(index, mount) => self.located(index, Some(&mount), actions),
+            Event::LocateFailed(index, failure) => match failure.kind {
+                // Asking is a right of its own, which a policy may not give; and some servers do not know the question.
+                Kind::Denied | Kind::Missing | Kind::Invalid => self.located(index, None, actions),
+                _ => self.read_failed(index, &failure, now),
+            },
             Event::Polled(index, version) => self.polled(index, version, now),
             Event::PollFailed(index, failure) => self.poll_failed(index, &failure, now),
             Event::LeaseRenewed(index, lease) => self.lease_renewed(index, lease, now),
-            Event::LeaseFailed(index, failure) => {
-                if let Some(source) = self.sources.get_mut(index) {
-                    source.fail_lease(&failure, now, &mut self.dice);
-                }
-            }
+            Event::LeaseFailed(index, failure) => self.lease_failed(index, &failure, now),
+            Event::Discarded(number, failure) => self.discard_done(number, failure.as_ref(), now),
             Event::WatchAnswered(answer) => self.watch_answered(&answer, now),
             Event::WatchFailed(failure) => self.watch_failed(&failure, now),
             Event::SaveFailed(problem) => {
@@ -252,7 +308,9 @@ impl Machine {
         if let Some(saved) = saved {
             self.restore(saved, now, actions);
         }
-        if !self.sources.is_empty() && !self.access.is_usable(now) {
+        // An init container that runs again over a complete state writes it once more and needs no server.
+        let writes_only = self.role == Role::First && self.delivery.restored;
+        if self.needs_token() && !self.access.is_usable(now) && !writes_only {
             self.access.login.want(now);
         }
         for index in 0..self.sources.len() {
@@ -270,7 +328,9 @@ impl Machine {
             return self.leave(verdict, actions);
         }
         self.advance_access(now, actions);
+        self.forget_ended(now);
         if self.access.is_usable(now) {
+            self.advance_retired(now, actions);
             self.advance_sources(now, actions);
             self.advance_watch(now, actions);
             self.advance_extension(now, actions);
@@ -297,7 +357,8 @@ impl Machine {
     }
 
     fn advance_access(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        if self.access.token.is_some() && !self.access.is_usable(now) && !self.sources.is_empty() {
+        let first = std::mem::take(&mut self.asks_login) && self.access.token.is_none() && self.access.login.is_idle();
+        if self.needs_token() && !self.access.is_usable(now) && (self.access.token.is_some() || first) {
             self.access.want_login(now);
         }
         if self.access.renewal_due(now) {
@@ -312,7 +373,8 @@ impl Machine {
 
     fn advance_sources(&mut self, now: Moment, actions: &mut Vec<Action>) {
         for (index, source) in self.sources.iter_mut().enumerate() {
-            match source.begin(now) {
+            match source.begin(now, self.access.number) {
+                Some(Step::Read) if source.needs_place() => actions.push(Action::Locate(index)),
                 Some(Step::Read) => actions.push(Action::Read(index)),
                 Some(Step::Poll) => actions.push(Action::Poll(index)),
                 Some(Step::RenewLease) => actions.push(Action::RenewLease(index)),
@@ -375,16 +437,30 @@ impl Machine {
         self.end(Kind::Unavailable.exit_code(), Some(cause), actions);
     }
 
+    /// The init container's work is done. What it holds is kept for the container that goes on; where none does, nobody
+    /// needs the token any more, unless something leased hangs on it.
+    fn hand_over(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.unsaved = false;
+        actions.push(Action::Save);
+        match self.plan.injection {
+            Injection::Once if !self.holds_leases() => self.part(now, actions),
+            _ => self.end(0, None, actions),
+        }
+    }
+
     fn terminate(&mut self, now: Moment, actions: &mut Vec<Action>) {
         if !self.delivery.ready || self.gate.has_given_up() {
             let cause = self.reason();
             return self.end(Kind::Unavailable.exit_code(), Some(cause), actions);
         }
+        self.part(now, actions);
+    }
+
+    fn part(&mut self, now: Moment, actions: &mut Vec<Action>) {
         self.course = Course::Parting;
-        let leased = self.sources.iter().any(|source| source.newest().is_some_and(|value| value.lease.is_some()));
         match self.plan.server.kind {
             ServerKind::Broker if self.access.is_usable(now) => actions.push(Action::Goodbye),
-            ServerKind::Direct if self.access.is_usable(now) && !leased => {
+            ServerKind::Direct if self.access.is_usable(now) && !self.holds_leases() => {
                 // Forgotten before it is revoked: a restart must not try a dead token.
                 if let Some(token) = self.access.token.take() {
                     actions.extend([Action::Save, Action::Revoke(token.value)]);
@@ -392,6 +468,14 @@ impl Machine {
             }
             _ => self.end(0, None, actions),
         }
+    }
+
+    fn holds_leases(&self) -> bool {
+        let is_leased = |source: &Source| {
+            let lease = source.newest().and_then(|value| value.lease.as_ref());
+            lease.is_some_and(source::HeldLease::is_on_server)
+        };
+        self.sources.iter().any(is_leased)
     }
 
     fn end(&mut self, code: u8, cause: Option<Cause>, actions: &mut Vec<Action>) {

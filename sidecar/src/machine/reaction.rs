@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::access::Attempt;
-use crate::cause::Cause;
+use crate::cause::{Cause, NOT_STARTED};
 use crate::moment::{Dice, Moment};
 
 /// How far one reaction of the Plan has come.
@@ -25,6 +25,8 @@ pub(super) enum Told {
     Taken,
     /// It did not; there will be another try.
     Refused,
+    /// It did not, and another try would do harm: the next change is the next try.
+    Failed,
 }
 
 impl ReactionState {
@@ -43,11 +45,12 @@ impl ReactionState {
 
     pub(super) fn done(&mut self, trouble: Option<Cause>, revision: u64, now: Moment, dice: &mut Dice) -> Told {
         self.trouble = trouble;
-        if self.trouble.is_none() {
+        let failed = self.trouble.as_ref().is_some_and(|cause| cause.code == NOT_STARTED);
+        if self.trouble.is_none() || failed {
             self.attempt.succeed(now);
             self.told = self.telling;
             self.notice(revision, now);
-            return Told::Taken;
+            return if failed { Told::Failed } else { Told::Taken };
         }
         self.tries = self.tries.saturating_add(1);
         let floor = if self.tries < TRIES { Duration::ZERO } else { SLOW };

@@ -25,6 +25,7 @@ impl Machine {
             "server": self.plan.server.address.to_string(),
             "token": token,
             "secrets": secrets,
+            "replaced": self.retired.len(),
             "files": self.files().map(|(volume, file, _)| json!({"volume": volume, "name": file.name.as_str()})).collect::<Vec<_>>(),
             "causes": causes,
         })
@@ -37,7 +38,7 @@ fn secret(source: &Source, now: Moment) -> Json {
         "path": source.user_path(),
         "version": source.adopted.as_ref().map(|value| value.version),
         "newest": source.floor.max(source.announced),
-        "leaseSecondsLeft": source.newest().and_then(|value| value.lease.as_ref()).map(|lease| lease.issued.after(lease.duration).since(now).as_secs()),
+        "leaseSecondsLeft": source.newest().and_then(|value| value.lease.as_ref()).map(|lease| lease.ends().since(now).as_secs()),
         "gone": source.gone,
         "denied": source.denial.stands,
         "nextSeconds": source.due().map(|due| due.since(now).as_secs()),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vouchsafe_model::path::FileMode;
 use vouchsafe_model::plan::{
-    Action as PlanAction, Content, Engine, Gate as GateKind, Login, PLAN_VERSION, PlanFile, PlanSecret, PlanTemplate,
-    PlanVolume, PlanWorkload, Reaction, Server, Signal,
+    Action as PlanAction, Content, Engine, Gate as GateKind, Injection, Login, PLAN_VERSION, PlanFile, PlanSecret,
+    PlanTemplate, PlanVolume, PlanWorkload, Reaction, Server, Signal,
 };
 use vouchsafe_model::wire::Document;
 use vouchsafe_model::wire::extension::{Change, Held, WatchAnswer};
@@ -16,6 +16,9 @@ use crate::cause::{
     DELETED, Fault, LOGIN_DENIED, NO_KEY, NO_SECRET, NOT_SIGNALLED, READ_DENIED, SEALED, VALUES_TOO_LARGE, WENT_BACK,
 };
 
+mod classic;
+mod leases;
+mod agent;
 mod play;
 mod storm;
 
@@ -32,6 +35,7 @@ pub(crate) fn plan(count: usize) -> Plan {
         keys: Vec::new(),
         version: None,
         parameters: None,
+        agent: None,
     };
     let file = |index: usize| PlanFile {
         volume: 0,
@@ -56,15 +60,19 @@ pub(crate) fn plan(count: usize) -> Plan {
             auth_path: "auth/kubernetes".parse().unwrap(),
             role: "vouchsafe.argocd.argocd-dex-server".parse().unwrap(),
         },
+        injection: Injection::Native,
         gate: GateKind::Hook,
         wait_seconds: 20,
         secrets: (0..count).map(secret).collect(),
         volumes: vec![PlanVolume {
             container: "dex".parse().unwrap(),
             mount_path: "/vouchsafe/secrets".parse().unwrap(),
+            also: Vec::new(),
         }],
         files: (0..count).map(file).collect(),
+        environments: Vec::new(),
         reactions: Vec::new(),
+        agent: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
 
+mod lasting;
 mod pod;
+mod variables;
 mod vault;
 
 use std::process::ExitCode;

@@ -33,6 +33,10 @@ struct State {
     log: Vec<String>,
     lease_seconds: u64,
     tokens: u64,
+    /// What was logged in with.
+    jwts: Vec<String>,
+    /// Credentials made.
+    minted: u64,
 }
 
 pub(crate) struct Vault {
@@ -61,6 +65,8 @@ impl Vault {
                 log: Vec::new(),
                 lease_seconds: 3600,
                 tokens: 0,
+                jwts: Vec::new(),
+                minted: 0,
             }),
             changed: watch::Sender::new(0),
             port: listener.local_addr().unwrap().port(),
@@ -77,6 +83,15 @@ impl Vault {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Life of tokens and leases made from now on.
+    pub(crate) fn set_lease(&self, seconds: u64) {
+        self.lock().lease_seconds = seconds;
+    }
+
+    pub(crate) fn jwts(&self) -> Vec<String> {
+        self.lock().jwts.clone()
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -119,11 +134,17 @@ impl Vault {
             "auth/kubernetes/login" if state.mode == Mode::NoRole => error(400, "invalid role name \"x\""),
             "auth/kubernetes/login" => {
                 state.tokens += 1;
+                let asked: Value = serde_json::from_slice(request.body.expose()).unwrap();
+                state.jwts.push(asked["jwt"].as_str().unwrap().to_owned());
                 auth(state.tokens, state.lease_seconds)
             }
             _ if state.mode == Mode::Denies || !token.starts_with("hvs.canary") => error(403, "permission denied"),
             "auth/token/renew-self" => auth(state.tokens, state.lease_seconds),
-            "auth/token/revoke-self" => Response::empty(204),
+            "auth/token/revoke-self" | "sys/leases/revoke" => Response::empty(204),
+            "creds/app" => {
+                state.minted += 1;
+                leased(state.minted, 3600)
+            }
             "vouchsafe/ack" | "vouchsafe/goodbye" if state.broker => Response::empty(204),
             "vouchsafe/trust" if state.broker => Response::json(200, &json!({"bundle": self.trust})),
             _ if path.starts_with("vouchsafe/") => error(404, "no handler for route"),
@@ -186,6 +207,14 @@ fn auth(number: u64, seconds: u64) -> Response {
         200,
         &json!({"auth": {"client_token": format!("hvs.canary{number}"), "accessor": "a", "lease_duration": seconds,
             "renewable": true}}),
+    )
+}
+
+fn leased(number: u64, seconds: u64) -> Response {
+    Response::json(
+        200,
+        &json!({"lease_id": format!("creds/app/{number}"), "lease_duration": seconds, "renewable": true,
+            "data": {"password": format!("canary-minted-{number}")}}),
     )
 }
 

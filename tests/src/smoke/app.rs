@@ -1,6 +1,8 @@
 //! What the stand-in app says, see `tests/real/images/app.sh`.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// One block of its log: what it saw at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +17,30 @@ pub(crate) struct Block {
     pub(crate) modes: BTreeMap<String, String>,
     /// Whether its end was written.
     pub(crate) ended: bool,
+}
+
+/// Blocks in the log files of a pod's container `app` below the node's folder of logs. Asking the API server takes a hundred
+/// times as long, and does not work while the kubelet is away. `prefix` is `NAMESPACE_POD_`, or its beginning.
+pub(crate) fn blocks_on_node(logs: &Path, prefix: &str) -> Vec<(String, Vec<Block>)> {
+    let entries = fs::read_dir(logs).into_iter().flatten().filter_map(Result::ok);
+    let pods = entries.filter_map(|entry| Some((entry.file_name().to_str()?.to_owned(), entry.path())));
+    pods.filter(|(name, _)| name.starts_with(prefix))
+        .filter_map(|(name, folder)| {
+            Some((name, blocks(&plain(&fs::read_to_string(oldest(&folder.join("app"))?).ok()?))))
+        })
+        .collect()
+}
+
+/// The log of a container's first start that is still there: `0.log`, `1.log`, …
+fn oldest(folder: &Path) -> Option<PathBuf> {
+    let files = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let number = |file: &PathBuf| file.file_stem()?.to_str()?.parse::<u32>().ok();
+    files.filter_map(|file| Some((number(&file)?, file))).min().map(|(_, file)| file)
+}
+
+/// Text of a log as container runtimes write it: `2026-01-01T00:00:00.000000000Z stdout F TEXT`.
+fn plain(log: &str) -> String {
+    log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect::<Vec<_>>().join("\n")
 }
 
 /// Splits a log into blocks; other lines are passed over.
@@ -45,6 +71,19 @@ pub(crate) fn blocks(log: &str) -> Vec<Block> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_on_the_node_is_read_without_its_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("hook_web_1234/app");
+        fs::create_dir_all(&app).unwrap();
+        fs::write(app.join("0.log"), "T1 stdout F start 10.50\nT2 stdout F file aa 444 0:0 /vouchsafe/secrets/a\n")
+            .unwrap();
+        let found = blocks_on_node(folder.path(), "hook_web_");
+        assert_eq!((found.len(), found[0].0.as_str()), (1, "hook_web_1234"));
+        assert_eq!(found[0].1[0].files["a"], "aa");
+        assert!(blocks_on_node(folder.path(), "hook_other_").is_empty());
+    }
 
     #[test]
     fn a_log_of_two_blocks_is_read() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,8 +17,12 @@ use super::process::{Finished, Place, QUICK, run, until};
 
 /// Address of the node's processes, as pods and the API server reach them.
 pub(crate) const ADDRESS: &str = "10.244.0.1";
-/// Name of the suite's cluster.
-pub(crate) const NAME: &str = "smoke";
+
+/// Name of the suite's cluster: `VOUCHSAFE_CLUSTER`, so that suites can stand side by side.
+pub(crate) fn name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("VOUCHSAFE_CLUSTER").unwrap_or_else(|_| "smoke".to_owned()))
+}
 
 /// A node that is up.
 pub(crate) struct Cluster {
@@ -45,13 +50,13 @@ impl Cluster {
         let script = repository.join("tests/real/cluster.sh");
         let mut up = Command::new(&script);
         let status =
-            up.arg("up").env("VOUCHSAFE_CLUSTER", NAME).env("VOUCHSAFE_AUDIT_LEVEL", "RequestResponse").status()?;
+            up.arg("up").env("VOUCHSAFE_CLUSTER", name()).env("VOUCHSAFE_AUDIT_LEVEL", "RequestResponse").status()?;
         if status.code() == Some(UNAVAILABLE) {
             return Ok(None);
         }
         ensure(status.success(), || "the node does not start".to_owned())?;
         let mut env = Command::new(&script);
-        let text = run(env.arg("env").env("VOUCHSAFE_CLUSTER", NAME), "", QUICK)?.good("cluster.sh env")?;
+        let text = run(env.arg("env").env("VOUCHSAFE_CLUSTER", name()), "", QUICK)?.good("cluster.sh env")?;
         let words: BTreeMap<&str, &str> = text.split_whitespace().filter_map(|word| word.split_once('=')).collect();
         let word = |name: &str| {
             words
@@ -74,7 +79,7 @@ impl Cluster {
     /// A verb of the script.
     pub(crate) fn script(&self, arguments: &[&str]) -> Outcome<String> {
         let mut command = Command::new(&self.script);
-        let finished = run(command.args(arguments).env("VOUCHSAFE_CLUSTER", NAME), "", SCRIPT)?;
+        let finished = run(command.args(arguments).env("VOUCHSAFE_CLUSTER", name()), "", SCRIPT)?;
         finished.good(&format!("cluster.sh {}", arguments.join(" ")))
     }
 
@@ -146,7 +151,7 @@ fn sidecar(process: u32) -> Option<Running> {
         return None;
     }
     let groups = fs::read_to_string(folder.join("cgroup")).ok()?;
-    if !groups.contains(&format!("/vouchsafe-{NAME}/")) {
+    if !groups.contains(&format!("/vouchsafe-{}/", name())) {
         return None;
     }
     let environment = fs::read(folder.join("environ")).ok()?;

@@ -60,11 +60,17 @@ fn size(path: &Path) -> u64 {
 }
 
 impl World {
+    /// Copies all logs to the folder that `VOUCHSAFE_SMOKE_LOGS` names, if it does.
+    pub(crate) fn keep_logs_if_wanted(&self) -> Outcome {
+        std::env::var_os("VOUCHSAFE_SMOKE_LOGS").map_or(Ok(()), |folder| self.keep_logs(Path::new(&folder)))
+    }
+
     /// Copies all logs, for the person who looks into a run.
     pub(crate) fn keep_logs(&self, folder: &Path) -> Outcome {
         fs::create_dir_all(folder)?;
         let mut copy = Command::new("cp");
-        copy.arg("-r").args([self.path("log"), self.path("broker/audit")]);
+        copy.arg("-r").arg(self.path("log"));
+        copy.args([self.path("broker/audit")].iter().filter(|folder| folder.exists()));
         copy.args([self.cluster.work.join("log"), self.cluster.work.join("pods")].map(|from| from.join(".")));
         run(copy.arg(folder), "", QUICK)?.good("cp").map(drop)
     }

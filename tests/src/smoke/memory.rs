@@ -215,7 +215,7 @@ fn url_safe(bytes: &[u8]) -> String {
 }
 
 /// Resident memory of a process in KiB.
-fn resident(process: u32) -> Outcome<u64> {
+pub(crate) fn resident(process: u32) -> Outcome<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());

@@ -21,6 +21,7 @@ pub(crate) mod programs;
 pub(crate) mod refusals;
 pub(crate) mod restarts;
 pub(crate) mod starts;
+pub(crate) mod suite;
 pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
@@ -29,18 +30,13 @@ use std::time::Instant;
 
 use self::outcome::Outcome;
 use self::programs::Programs;
+use self::suite::{Scenario, Stage, UNAVAILABLE, Words, play, verdict};
 use self::world::World;
-
-/// Something that must hold.
-struct Scenario {
-    sentence: &'static str,
-    run: fn(&mut World) -> Outcome<String>,
-    /// The pod that a failure is about: namespace and name.
-    pod: (&'static str, &'static str),
-}
+use crate::bench;
+use crate::faults::{self, proxy};
 
 /// All of them, in the order in which they run.
-const SCENARIOS: &[Scenario] = &[
+const SCENARIOS: &[Scenario<World>] = &[
     Scenario {
         sentence: "files come straight from OpenBao",
         run: direct::files_come_straight_from_openbao,
@@ -135,6 +131,9 @@ pub fn main(repository: &Path, arguments: &[String]) -> ExitCode {
         [verb, address, file] if verb == listener::VERB => {
             listener::listen(address, Path::new(file)).map(|()| ExitCode::SUCCESS)
         }
+        [verb, rest @ ..] if verb == proxy::VERB => proxy::serve(rest).map(|()| ExitCode::SUCCESS),
+        [verb, rest @ ..] if verb == bench::VERB => bench::main(repository, rest),
+        [verb, rest @ ..] if verb == faults::VERB => faults::main(repository, rest),
         [verb, rest @ ..] if verb == memory::VERB => memory::measure(repository, &target(repository), rest),
         words => scenarios(repository, words),
     };
@@ -145,7 +144,7 @@ pub fn main(repository: &Path, arguments: &[String]) -> ExitCode {
 }
 
 /// Cargo's target folder.
-fn target(repository: &Path) -> PathBuf {
+pub(crate) fn target(repository: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from)
 }
 
@@ -154,44 +153,23 @@ fn scenarios(repository: &Path, words: &[String]) -> Outcome<ExitCode> {
     let programs = Programs::find(&target(repository), true)?;
     let Some(mut world) = World::build(repository, programs)? else { return Ok(ExitCode::from(UNAVAILABLE)) };
     println!("set up    {:>6.1} s", began.elapsed().as_secs_f64());
-    let wanted =
-        |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| scenario.sentence.contains(word.as_str()));
-    let (mut passed, mut failed) = (0, 0);
-    for scenario in SCENARIOS.iter().filter(wanted) {
-        let began = Instant::now();
-        let result = (scenario.run)(&mut world);
-        let seconds = began.elapsed().as_secs_f64();
-        match result {
-            Ok(found) => {
-                passed += 1;
-                println!("ok        {seconds:>6.1} s  {}: {found}", scenario.sentence);
-            }
-            Err(failure) => {
-                failed += 1;
-                println!("FAIL      {seconds:>6.1} s  {}: {failure}", scenario.sentence);
-                println!("{}", world.evidence(scenario.pod.0, scenario.pod.1));
-                if world.broker.is_none() {
-                    world.start_broker()?;
-                }
-            }
-        }
-    }
+    let mut score = play(&mut world, SCENARIOS, &Words(words))?;
     for (name, webhook) in &mut world.webhooks {
-        if let Err(failure) = webhook.terminate() {
-            failed += 1;
-            println!("FAIL                webhook {name}: {failure}");
-        }
+        score.end(&format!("webhook {name}"), webhook.terminate());
     }
-    if let Some(Err(failure)) = world.broker.as_mut().map(process::Daemon::terminate) {
-        failed += 1;
-        println!("FAIL                broker: {failure}");
+    if let Some(ended) = world.broker.as_mut().map(process::Daemon::terminate) {
+        score.end("broker", ended);
     }
-    if let Some(folder) = std::env::var_os("VOUCHSAFE_SMOKE_LOGS") {
-        world.keep_logs(Path::new(&folder))?;
-    }
-    println!("{passed} passed, {failed} failed in {:.0} s", began.elapsed().as_secs_f64());
-    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    world.keep_logs_if_wanted()?;
+    Ok(verdict(&score, began))
 }
 
-/// Exit code where this machine cannot run a node.
-const UNAVAILABLE: u8 = 69;
+impl Stage for World {
+    fn evidence(&self, namespace: &str, pod: &str) -> String {
+        World::evidence(self, namespace, pod)
+    }
+
+    fn mend(&mut self) -> Outcome {
+        if self.broker.is_none() { self.start_broker() } else { Ok(()) }
+    }
+}

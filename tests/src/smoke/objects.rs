@@ -24,6 +24,14 @@ pub(crate) fn binding(name: &str, role: &str, namespace: &str, account: &str) ->
     })
 }
 
+/// The service account whose token reviews others' tokens.
+pub(crate) fn reviewer() -> [Value; 2] {
+    [
+        service_account("vouchsafe", "reviewer"),
+        binding("vouchsafe-reviewer", "system:auth-delegator", "vouchsafe", "reviewer"),
+    ]
+}
+
 /// Spec of a pod that runs the stand-in app as the service account `account`.
 pub(crate) fn spec(account: &str, arguments: &[&str]) -> Value {
     json!({

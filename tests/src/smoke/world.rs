@@ -76,12 +76,27 @@ pub(crate) struct World {
 impl World {
     /// Sets everything up; `None` where this machine cannot run a node.
     pub(crate) fn build(repository: &Path, programs: Programs) -> Outcome<Option<Self>> {
+        let Some(mut world) = Self::bare(repository, programs)? else { return Ok(None) };
+        world.objects()?;
+        world.grants()?;
+        world.start_broker()?;
+        world.configure_broker()?;
+        world.start_bao()?;
+        for webhook in &WEBHOOKS {
+            world.start_webhook(webhook)?;
+        }
+        world.configure_webhooks(&WEBHOOKS)?;
+        Ok(Some(world))
+    }
+
+    /// A node with our images and certificates, and nothing of ours that runs: what further suites build upon.
+    pub(crate) fn bare(repository: &Path, programs: Programs) -> Outcome<Option<Self>> {
         let folder = tempfile::Builder::new().prefix("vouchsafe-smoke-").tempdir()?;
         let Some(cluster) = Cluster::up(repository)? else { return Ok(None) };
         images(repository, folder.path(), &programs)?;
         let nobody = Api::new(&cluster.place, "https://localhost", Path::new("/dev/null"), "");
         let bao = Api::new(&cluster.place, "https://localhost", Path::new("/dev/null"), "");
-        let mut world = Self {
+        let world = Self {
             cluster,
             programs,
             canaries: Canaries::new()?,
@@ -98,16 +113,12 @@ impl World {
         let tar = |name: &str| tars.join(name).display().to_string();
         world.cluster.script(&["import", &tar("app.tar"), &tar("busybox.tar"), &tar("sidecar.tar")])?;
         world.certificates()?;
-        world.objects()?;
-        world.grants()?;
-        world.start_broker()?;
-        world.configure_broker()?;
-        world.start_bao()?;
-        for webhook in &WEBHOOKS {
-            world.start_webhook(webhook)?;
-        }
-        world.configure_webhooks()?;
         Ok(Some(world))
+    }
+
+    /// Root folder of the sources.
+    pub(crate) fn repository(&self) -> &Path {
+        &self.repository
     }
 
     /// A path in the suite's own folder.
@@ -121,21 +132,21 @@ impl World {
     }
 
     fn certificates(&self) -> Outcome {
-        let issue = |name: &str| {
-            let script = ". \"$1/lib.sh\"; issue \"$2\" \"$3\" \"/CN=$3\" \"IP:$4\"";
-            let mut bash = Command::new("bash");
-            bash.args(["-c", script, "issue"]).arg(self.repository.join("tests/real"));
-            run(bash.arg(self.path("pki")).args([name, ADDRESS]), "", QUICK)?.good("issue")
-        };
-        for name in ["broker", "webhook"] {
-            issue(name)?;
-            let folder = self.path(&format!("tls-{name}"));
-            fs::create_dir_all(&folder)?;
-            fs::copy(self.path(&format!("pki/{name}.crt")), folder.join("tls.crt"))?;
-            fs::copy(self.path(&format!("pki/{name}.key")), folder.join("tls.key"))?;
-            fs::copy(self.path("pki/ca.crt"), folder.join("ca.crt"))?;
-        }
         fs::create_dir_all(self.path("log"))?;
+        ["broker", "webhook"].iter().try_for_each(|name| self.issue(name))
+    }
+
+    /// A certificate of the suite's authority for the node's address; with its key and that authority in `tls-NAME`.
+    pub(crate) fn issue(&self, name: &str) -> Outcome {
+        let script = ". \"$1/lib.sh\"; issue \"$2\" \"$3\" \"/CN=$3\" \"IP:$4\"";
+        let mut bash = Command::new("bash");
+        bash.args(["-c", script, "issue"]).arg(self.repository.join("tests/real"));
+        run(bash.arg(self.path("pki")).args([name, ADDRESS]), "", QUICK)?.good("issue")?;
+        let folder = self.path(&format!("tls-{name}"));
+        fs::create_dir_all(&folder)?;
+        fs::copy(self.path(&format!("pki/{name}.crt")), folder.join("tls.crt"))?;
+        fs::copy(self.path(&format!("pki/{name}.key")), folder.join("tls.key"))?;
+        fs::copy(self.path("pki/ca.crt"), folder.join("ca.crt"))?;
         Ok(())
     }
 
@@ -146,9 +157,8 @@ impl World {
         ];
         objects.extend(["apps", "watched", "direct"].map(|name| objects::namespace(name, &json!({}))));
         objects.extend(GRANTS.iter().map(|(namespace, name, _)| objects::service_account(namespace, name)));
-        objects.push(objects::service_account("vouchsafe", "reviewer"));
+        objects.extend(objects::reviewer());
         objects.push(objects::service_account("vouchsafe", "webhook"));
-        objects.push(objects::binding("vouchsafe-reviewer", "system:auth-delegator", "vouchsafe", "reviewer"));
         objects.push(objects::binding("vouchsafe-webhook", "vouchsafe-webhook", "vouchsafe", "webhook"));
         self.cluster.apply(&objects)?;
         let file = |name: &str| self.repository.join("tests/smoke").join(name).display().to_string();
@@ -159,24 +169,31 @@ impl World {
         Ok(())
     }
 
-    fn token(&self, account: &str) -> Outcome<String> {
+    /// A token of one of our own service accounts.
+    pub(crate) fn token(&self, account: &str) -> Outcome<String> {
         let token = self.cluster.kubectl(&["-n", "vouchsafe", "create", "token", account, "--duration=2h"])?;
         Ok(token.trim().to_owned())
     }
 
     /// Grants as files, one folder for the webhooks that read a folder; that of the cluster stands apart.
     fn grants(&mut self) -> Outcome {
-        let template = fs::read_to_string(self.repository.join("tests/smoke/grant.yaml"))?;
         for (namespace, name, on_change) in GRANTS {
-            let folder = self.path(if namespace == "watched" { "grants-watched" } else { "grants" });
-            fs::create_dir_all(&folder)?;
-            let text = template.replace("NAMESPACE", namespace).replace("NAME", name).replace("ON_CHANGE", on_change);
-            fs::write(folder.join(format!("{namespace}-{name}.yaml")), text)?;
+            self.grant(if namespace == "watched" { "grants-watched" } else { "grants" }, namespace, name, on_change)?;
         }
         Ok(())
     }
 
-    fn compiled(&self, folder: &str) -> Outcome<Vec<vouchsafe_policies::Compiled>> {
+    /// Writes the suite's Grant for a service account into a folder.
+    pub(crate) fn grant(&self, folder: &str, namespace: &str, name: &str, on_change: &str) -> Outcome {
+        let template = fs::read_to_string(self.repository.join("tests/smoke/grant.yaml"))?;
+        let folder = self.path(folder);
+        fs::create_dir_all(&folder)?;
+        let text = template.replace("NAMESPACE", namespace).replace("NAME", name).replace("ON_CHANGE", on_change);
+        Ok(fs::write(folder.join(format!("{namespace}-{name}.yaml")), text)?)
+    }
+
+    /// Policies and roles of the Grants in a folder.
+    pub(crate) fn compiled(&self, folder: &str) -> Outcome<Vec<vouchsafe_policies::Compiled>> {
         let set = GrantSet::read_folder(&self.path(folder));
         let set =
             set.map_err(|faults| Failure(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
@@ -217,13 +234,7 @@ impl World {
 
     fn configure_broker(&mut self) -> Outcome {
         self.api.mount()?;
-        let config = json!({
-            "kubernetes_host": format!("https://{ADDRESS}:6443"),
-            "kubernetes_ca_cert": fs::read_to_string(self.cluster.work.join("pki/ca.crt"))?,
-            "token_reviewer_jwt": self.token("reviewer")?,
-            "disable_local_ca_jwt": true,
-        });
-        self.api.good("POST", "/v1/auth/kubernetes/config", Some(&config))?;
+        self.api.good("POST", "/v1/auth/kubernetes/config", Some(&self.review()?))?;
         for folder in ["grants", "grants-watched"] {
             self.api.apply(&self.compiled(folder)?)?;
         }
@@ -233,10 +244,20 @@ impl World {
         Ok(())
     }
 
+    /// Configuration of Kubernetes auth: which API server reviews tokens, and as whom it is asked.
+    pub(crate) fn review(&self) -> Outcome<Value> {
+        Ok(json!({
+            "kubernetes_host": format!("https://{ADDRESS}:6443"),
+            "kubernetes_ca_cert": fs::read_to_string(self.cluster.work.join("pki/ca.crt"))?,
+            "token_reviewer_jwt": self.token("reviewer")?,
+            "disable_local_ca_jwt": true,
+        }))
+    }
+
     fn start_bao(&mut self) -> Outcome {
         let script = |arguments: &[&str]| {
             let mut command = Command::new(self.repository.join("tests/real/openbao.sh"));
-            command.env("VOUCHSAFE_CLUSTER", super::cluster::NAME).env("VOUCHSAFE_BAO", super::cluster::NAME);
+            command.env("VOUCHSAFE_CLUSTER", super::cluster::name()).env("VOUCHSAFE_BAO", super::cluster::name());
             command.env("VOUCHSAFE_BAO_PORT", BAO_PORT.to_string()).args(arguments);
             run(&mut command, "", START * 4)?.good("openbao.sh")
         };
@@ -259,17 +280,19 @@ impl World {
 
     /// What OpenBao writes.
     pub(crate) fn bao_folder(&self) -> PathBuf {
-        self.cluster.work.with_file_name(format!("bao-{}", super::cluster::NAME))
+        self.cluster.work.with_file_name(format!("bao-{}", super::cluster::name()))
     }
 
     /// Starts a webhook and waits until it is ready.
     pub(crate) fn start_webhook(&mut self, webhook: &Webhook) -> Outcome {
-        let is_direct = webhook.namespace == "direct";
-        let (port, trust) = if is_direct {
-            (BAO_PORT, self.bao_folder().join("pki/ca.crt"))
-        } else {
-            (BROKER_PORT, self.path("pki/ca.crt"))
-        };
+        if webhook.namespace == "direct" {
+            return self.start_webhook_for(webhook, BAO_PORT, &self.bao_folder().join("pki/ca.crt"));
+        }
+        self.start_webhook_for(webhook, BROKER_PORT, &self.path("pki/ca.crt"))
+    }
+
+    /// The same, for a server at this port whose certificate ends in `trust`.
+    pub(crate) fn start_webhook_for(&mut self, webhook: &Webhook, port: u16, trust: &Path) -> Outcome {
         let listen = format!("{ADDRESS}:{}", webhook.port);
         let mut command = self.cluster.place.command(&self.programs.webhook);
         command.args(["--listen", &listen, "--server-address", &format!("https://{ADDRESS}:{port}")]);
@@ -288,7 +311,7 @@ impl World {
     }
 
     /// Tells the API server of the webhooks, and waits until it asks them.
-    fn configure_webhooks(&self) -> Outcome {
+    pub(crate) fn configure_webhooks(&self, webhooks: &[Webhook]) -> Outcome {
         let ca = fs::read_to_string(self.path("pki/ca.crt"))?;
         let configure = |webhook: &Webhook| {
             objects::webhook_configuration(
@@ -298,8 +321,8 @@ impl World {
                 &ca,
             )
         };
-        self.cluster.apply(&WEBHOOKS.iter().map(configure).collect::<Vec<_>>())?;
-        for namespace in WEBHOOKS.iter().map(|webhook| webhook.namespace) {
+        self.cluster.apply(&webhooks.iter().map(configure).collect::<Vec<_>>())?;
+        for namespace in webhooks.iter().map(|webhook| webhook.namespace) {
             let unknown = objects::pod(namespace, "probe", "no-such-grant", &objects::restricted_spec("default", &[]));
             until(&format!("the API server asks the webhook of {namespace}"), QUICK, || {
                 let input = unknown.to_string();
@@ -417,7 +440,8 @@ fn images(repository: &Path, folder: &Path, programs: &Programs) -> Outcome {
     run(&mut image, "", QUICK)?.good("image.py").map(drop)
 }
 
-fn digest(text: &str) -> Outcome<String> {
+/// SHA-256 in hex.
+pub(crate) fn digest(text: &str) -> Outcome<String> {
     let sum = run(&mut Command::new("sha256sum"), text, QUICK)?.good("sha256sum")?;
     Ok(sum.split(' ').next().unwrap_or_default().to_owned())
 }
@@ -425,7 +449,7 @@ fn digest(text: &str) -> Outcome<String> {
 /// Where broker and store listen.
 pub(crate) const BROKER_PORT: u16 = 8200;
 /// Where OpenBao listens.
-const BAO_PORT: u16 = 8300;
+pub(crate) const BAO_PORT: u16 = 8300;
 /// Keys of each secret.
 const KEYS: [&str; 2] = ["username", "password"];
 /// A program's start on a busy machine.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use vouchsafe_model::plan::{Gate, Server, ServerKind};
 use vouchsafe_policies::{GrantSet, Installation, manifest};
-use vouchsafe_webhook::{Answer, Config, admit};
+use vouchsafe_webhook::{Answer, Config, InjectionMode, admit};
 
 pub(crate) fn config() -> Config {
     let installation = Installation {
@@ -30,6 +30,12 @@ pub(crate) fn config() -> Config {
 pub(crate) fn strict() -> Config {
     let mut config = config();
     config.installation.gate = Gate::Init;
+    config
+}
+
+pub(crate) fn classic() -> Config {
+    let mut config = config();
+    config.injection = InjectionMode::Classic;
     config
 }
 

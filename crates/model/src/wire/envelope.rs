@@ -97,12 +97,17 @@ struct Raw {
     lease_id: Option<String>,
     #[serde(default)]
     renewable: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     lease_duration: u64,
     data: Option<Document>,
     auth: Option<RawAuth>,
     wrap_info: Option<serde::de::IgnoredAny>,
     warnings: Option<Vec<String>>,
+}
+
+/// Seconds as the server names them; what is below zero, as the rest of a lease that ran out, is nothing.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(u64::try_from(i64::deserialize(deserializer)?).unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -114,7 +119,7 @@ struct RawAuth {
     policies: Option<Vec<String>>,
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     lease_duration: u64,
     #[serde(default)]
     renewable: bool,
@@ -158,6 +163,15 @@ mod tests {
         assert_eq!(auth.lease, Duration::from_secs(3600));
         assert_eq!(auth.metadata.get("role").map(String::as_str), Some("argocd"));
         assert!(envelope.lease.is_none() && !envelope.wrapped);
+    }
+
+    #[test]
+    fn a_lease_of_less_than_nothing_is_one_of_nothing() {
+        let parse = |text: &str| Envelope::parse(&body(text));
+        let lease = parse(r#"{"lease_id":"a/1","lease_duration":-3,"renewable":true,"data":{}}"#).unwrap().lease.unwrap();
+        assert_eq!((lease.duration, lease.renewable), (Duration::ZERO, true));
+        assert_eq!(parse(r#"{"auth":{"client_token":"t","lease_duration":-1}}"#).unwrap().auth.unwrap().lease, Duration::ZERO);
+        assert!(parse(r#"{"lease_duration":"soon"}"#).is_err());
     }
 
     #[test]

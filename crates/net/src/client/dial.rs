@@ -20,23 +20,25 @@ use crate::tls::explain;
 /// A fresh connection to the first address that accepts one; else the last address's failure.
 pub(super) async fn dial(
     address: &ServerAddress,
+    name: Option<&str>,
     trust: Arc<ClientConfig>,
     limits: &Limits,
     progress: &Progress,
 ) -> Result<Connection, HttpError> {
     let peers = resolve(address, progress).await?;
-    first_of(address, peers, trust, limits, progress).await
+    first_of(address, name, peers, trust, limits, progress).await
 }
 
 /// A connection to the first of `peers` that accepts one.
 pub(super) async fn first_of(
     address: &ServerAddress,
+    name: Option<&str>,
     peers: Vec<SocketAddr>,
     trust: Arc<ClientConfig>,
     limits: &Limits,
     progress: &Progress,
 ) -> Result<Connection, HttpError> {
-    let name = ServerName::try_from(address.host().to_owned()).map_err(|_| HttpError::Request {
+    let name = ServerName::try_from(name.unwrap_or(address.host()).to_owned()).map_err(|_| HttpError::Request {
         address: address.clone(),
         problem: "the host is no valid TLS server name",
     })?;

@@ -55,7 +55,16 @@ impl Client {
     /// A client with other limits.
     pub fn with_limits(address: ServerAddress, roots: &TrustRoots, limits: Limits) -> Self {
         let state = State { trust: client_config(roots), idle: Vec::new() };
-        Self { shared: Arc::new(Shared { address, limits, state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { address, name: None, limits, state: Mutex::new(state) }) }
+    }
+
+    /// A client of its own to the same origin, whose certificate must bear `name` instead of the origin's host.
+    #[must_use]
+    pub fn with_server_name(&self, name: &str) -> Self {
+        let shared = &*self.shared;
+        let state = State { trust: Arc::clone(&shared.lock().trust), idle: Vec::new() };
+        let (address, name, limits) = (shared.address.clone(), Some(name.to_owned()), shared.limits);
+        Self { shared: Arc::new(Shared { address, name, limits, state: Mutex::new(state) }) }
     }
 
     /// Sends one request and reads its whole answer, whatever its status; all within `deadline`.
@@ -98,7 +107,7 @@ impl Client {
             }
         }
         let trust = Arc::clone(&shared.lock().trust);
-        let mut connection = dial::dial(&shared.address, Arc::clone(&trust), &shared.limits, progress).await?;
+        let mut connection = dial::dial(&shared.address, shared.name.as_deref(), Arc::clone(&trust), &shared.limits, progress).await?;
         match connection.exchange(outgoing, shared.limits.body_bytes, progress).await {
             Ok(response) => Ok(shared.finish(response, connection, trust)),
             Err(failure) => Err(failure.cause.at(&shared.address)),
@@ -114,6 +123,8 @@ impl std::fmt::Debug for Client {
 
 struct Shared {
     address: ServerAddress,
+    /// Name in the server's certificate, if it is not the address's host.
+    name: Option<String>,
     limits: Limits,
     state: Mutex<State>,
 }

@@ -53,6 +53,14 @@ impl Vault {
         self.auth(&operation, &response)
     }
 
+    /// Logs in with the JSON object `body`: `POST AUTH_PATH/login`.
+    pub async fn login_with(&self, path: &AuthPath, body: &Secret) -> Result<Auth, VaultError> {
+        let operation = Operation::new("log in at", path.as_str());
+        let target = format!("{path}/login");
+        let response = self.call(&operation, Method::POST, &target, None, body.duplicate(), ATTEMPT).await?;
+        self.auth(&operation, &response)
+    }
+
     /// Reads `api_path`, a path without `/v1/`; a `?` begins its query: `secret/data/argocd/sso?version=3`.
     ///
     /// A deleted or destroyed KV v2 version is a 404 with content, which is returned: its `data.data` is null.
@@ -111,6 +119,12 @@ impl Vault {
         let response = self.post(&operation, operation.path(), token, json(&Renewal { lease_id })).await?;
         let envelope = self.envelope(&operation, &response)?;
         envelope.lease.ok_or_else(|| operation.failed(&self.client, WireError::Absent("lease_id").into()))
+    }
+
+    /// Ends a lease before its time. Needs `update` on `sys/leases/revoke`, which Vault's default policy does not give.
+    pub async fn revoke_lease(&self, token: &Secret, lease_id: &str) -> Result<(), VaultError> {
+        let operation = Operation::new("revoke a lease at", "sys/leases/revoke");
+        self.post(&operation, operation.path(), token, json(&Renewal { lease_id })).await.map(drop)
     }
 
     /// Waits for a change, as long as the request says. [`vouchsafe_model::Kind::Missing`]: no extension here, so poll.

@@ -4,7 +4,7 @@
 //! body; it is an error all the same and never a panic.
 
 use crate::error::Fault;
-use crate::value::{List, Map, Text, Value};
+use crate::value::{Map, Text, Value};
 
 static NIL: Value = Value::Nil;
 
@@ -40,15 +40,6 @@ pub(super) fn list(arguments: &[Value], at: usize) -> Result<&[Value], Fault> {
         Value::List(list) => Ok(list.items()),
         Value::Nil => Ok(&[]),
         other => Err(wrong("[]interface {}", other)),
-    }
-}
-
-/// The list itself, where its element type matters.
-pub(super) fn whole_list(arguments: &[Value], at: usize) -> Result<List, Fault> {
-    match any(arguments, at) {
-        Value::List(list) => Ok(list.clone()),
-        Value::Nil => List::new(Vec::new()),
-        other => Err(wrong("list", other)),
     }
 }
 

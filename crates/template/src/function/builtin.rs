@@ -43,6 +43,9 @@ fn len(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
 
 fn index(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let mut value = any(arguments, 0).clone();
+    if matches!(value, Value::Nil) {
+        return Err(wrong("string, list or map", &value));
+    }
     for key in arguments.iter().skip(1) {
         value = match (&value, key) {
             (Value::Map(map), Value::Text(key)) => map.find(key.as_bytes()).cloned().unwrap_or_else(|| map.absent()),
@@ -124,7 +127,10 @@ fn escaped(arguments: &[Value], escape: fn(&mut Buffer, &[u8]) -> Result<(), Fau
     written(|out| escape(out, joined.as_bytes()))
 }
 
-/// A repetition count; negative counts as none.
+/// A repetition count.
 pub(super) fn count(arguments: &[Value], at: usize) -> Result<usize, Fault> {
-    int(arguments, at).map(size)
+    match int(arguments, at)? {
+        negative if negative < 0 => Err(Fault::Function("the count must not be negative")),
+        count => Ok(size(count)),
+    }
 }

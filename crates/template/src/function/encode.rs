@@ -7,10 +7,11 @@ use super::arguments::{any, text};
 use super::builtin::written;
 use super::{Function, Parameter};
 use crate::error::Fault;
+use crate::eval::Scope;
 use crate::json::{self, Numbers, Style};
 use crate::text::write_formatted;
 use crate::value::{Map, Text, Value};
-use crate::yaml;
+use crate::{toml, yaml};
 
 use Parameter::{Any, Text as Word};
 
@@ -19,11 +20,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("base64Encode", &[Word], |_, arguments| base64_encode(&STANDARD, text(arguments, 0)?)),
     Function::new("base64URLDecode", &[Word], |_, arguments| base64_decode(&URL_SAFE, text(arguments, 0)?)),
     Function::new("base64URLEncode", &[Word], |_, arguments| base64_encode(&URL_SAFE, text(arguments, 0)?)),
-    Function::new("toJSON", &[Any], |_, arguments| to_json(any(arguments, 0), true, false)),
-    Function::new("toJSONPretty", &[Any], |_, arguments| to_json(any(arguments, 0), true, true)),
-    Function::new("toUnescapedJSON", &[Any], |_, arguments| to_json(any(arguments, 0), false, false)),
-    Function::new("toUnescapedJSONPretty", &[Any], |_, arguments| to_json(any(arguments, 0), false, true)),
+    Function::new("toJSON", &[Any], |scope, arguments| to_json(scope, any(arguments, 0), true, false)),
+    Function::new("toJSONPretty", &[Any], |scope, arguments| to_json(scope, any(arguments, 0), true, true)),
+    Function::new("toUnescapedJSON", &[Any], |scope, arguments| to_json(scope, any(arguments, 0), false, false)),
+    Function::new("toUnescapedJSONPretty", &[Any], |scope, arguments| to_json(scope, any(arguments, 0), false, true)),
     Function::new("toYAML", &[Any], |_, arguments| written(|out| yaml::write(out, any(arguments, 0)))),
+    Function::new("toTOML", &[Any], |_, arguments| written(|out| toml::write(out, any(arguments, 0)))),
+    Function::new("parseYAML", &[Word], |scope, arguments| match text(arguments, 0)? {
+        empty if empty.is_empty() => Ok(Value::Map(Map::new([])?)),
+        text => yaml::read(scope, text.as_bytes()),
+    }),
     Function::new("parseJSON", &[Word], |_, arguments| match text(arguments, 0)? {
         empty if empty.is_empty() => Ok(Value::Map(Map::new([])?)),
         text => json::read(text.as_bytes(), Numbers::Float),
@@ -36,12 +42,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-pub(super) fn to_json(value: &Value, escape_html: bool, pretty: bool) -> Result<Value, Fault> {
-    written(|out| json::write(out, value, Style { escape_html, pretty }))
+pub(super) fn to_json(scope: &Scope<'_>, value: &Value, escape_html: bool, pretty: bool) -> Result<Value, Fault> {
+    let any_keys = scope.is_own();
+    written(|out| json::write(out, value, Style { escape_html, pretty, any_keys }))
 }
 
 /// Line breaks in the input are skipped, as Go does.
-pub(super) fn base64_decode(engine: &impl base64::Engine, text: &Text) -> Result<Value, Fault> {
+pub(crate) fn base64_decode(engine: &impl base64::Engine, text: &Text) -> Result<Value, Fault> {
     let mut input = Zeroizing::new(Vec::with_capacity(text.len()));
     input.extend(text.as_bytes().iter().filter(|byte| !matches!(byte, b'\r' | b'\n')));
     let mut output = Zeroizing::new(vec![0; base64::decoded_len_estimate(input.len())]);

@@ -1,7 +1,7 @@
 //! The Vault helpers on maps and lists.
 
 use super::arguments::{any, map, wrong};
-use super::{Function, Parameter};
+use super::{Body, Function, Parameter};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::{Element, Map, MapBuilder, Text, Value};
@@ -10,17 +10,21 @@ use Parameter::{Any, Map as Table};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("explodeMap", &[Table], explode_map),
-    Function::new("mergeMap", &[Table, Table], |scope, arguments| {
-        merged(scope, &map(arguments, 0)?, &map(arguments, 1)?, false).map(Value::Map)
-    }),
-    Function::new("mergeMapWithOverride", &[Table, Table], |scope, arguments| {
-        merged(scope, &map(arguments, 0)?, &map(arguments, 1)?, true).map(Value::Map)
-    }),
+    Function::special(
+        "mergeMap",
+        &[Table, Table],
+        Body::Rebind(|scope, arguments| merged(scope, &map(arguments, 0)?, &map(arguments, 1)?, false).map(Value::Map)),
+    ),
+    Function::special(
+        "mergeMapWithOverride",
+        &[Table, Table],
+        Body::Rebind(|scope, arguments| merged(scope, &map(arguments, 0)?, &map(arguments, 1)?, true).map(Value::Map)),
+    ),
     Function::new("loop", &[Any, Any], loop_over).optional(1),
 ];
 
 /// Merges deeply: values that are maps on both sides are merged, else `kept` wins unless it is empty or `replace` says
-/// otherwise (an empty value never replaces).
+/// otherwise (of empty values only nil replaces).
 pub(super) fn merged(scope: &mut Scope<'_>, kept: &Map, other: &Map, replace: bool) -> Result<Map, Fault> {
     scope.charge(1 + kept.len() + other.len())?;
     let mut entries = MapBuilder(kept.entries().to_vec());
@@ -30,6 +34,8 @@ pub(super) fn merged(scope: &mut Scope<'_>, kept: &Map, other: &Map, replace: bo
             (Some(Value::Map(ours)), Value::Map(theirs)) => {
                 entries.insert(key.clone(), Value::Map(merged(scope, ours, theirs, replace)?));
             }
+            (_, Value::Nil) if !replace => {}
+            (_, Value::Nil) => entries.insert(key.clone(), Value::Nil),
             (Some(ours), theirs) if ours.is_true() && !(replace && theirs.is_true()) => {}
             _ => entries.insert(key.clone(), theirs.clone()),
         }

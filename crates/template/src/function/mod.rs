@@ -14,11 +14,18 @@ mod refused;
 mod source;
 mod sprig;
 mod sprig_lists;
+mod sprig_number;
 mod sprig_text;
+mod sprig_words;
 mod text;
+mod time;
+mod url;
+mod words;
 
 pub(crate) use self::compare::equal_strictly;
-pub(crate) use self::refused::{Lookup, look_up};
+pub(crate) use self::encode::base64_decode;
+pub(crate) use self::pattern::problem as pattern_problem;
+pub(crate) use self::refused::{Lookup, aliases, look_up, refusals};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::Value;
@@ -83,6 +90,11 @@ impl Function {
         self
     }
 
+    /// Whether its first argument is a regular expression.
+    pub(crate) fn takes_pattern(&self) -> bool {
+        self.name.contains("egex") && self.parameters.len() > 1
+    }
+
     /// Not in our own dialect.
     const fn drop_in_only(mut self) -> Self {
         self.own = false;
@@ -102,12 +114,37 @@ impl Function {
         }
     }
 
+    pub(crate) fn parameters(&self) -> &'static [Parameter] {
+        self.parameters
+    }
+
+    pub(crate) fn least(&self) -> usize {
+        self.least
+    }
+
+    pub(crate) fn rest(&self) -> Option<Parameter> {
+        self.rest
+    }
+
     pub(crate) fn parameter(&self, at: usize) -> Option<Parameter> {
         self.parameters.get(at).copied().or(self.rest)
     }
 }
 
 impl Parameter {
+    /// The type as documentation calls it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Any => "value",
+            Self::Text => "text",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::List => "list",
+            Self::Texts => "list of texts",
+            Self::Map => "map",
+        }
+    }
+
     pub(crate) fn type_name(self) -> &'static str {
         match self {
             Self::Any => "any value",
@@ -121,7 +158,12 @@ impl Parameter {
     }
 }
 
-fn tables() -> [&'static [Function]; 11] {
+/// Every function under its own name.
+pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
+    tables().into_iter().flatten()
+}
+
+fn tables() -> [&'static [Function]; 15] {
     [
         builtin::FUNCTIONS,
         compare::FUNCTIONS,
@@ -133,6 +175,10 @@ fn tables() -> [&'static [Function]; 11] {
         pattern::FUNCTIONS,
         sprig::FUNCTIONS,
         sprig_lists::FUNCTIONS,
+        sprig_number::FUNCTIONS,
         sprig_text::FUNCTIONS,
+        sprig_words::FUNCTIONS,
+        time::FUNCTIONS,
+        url::FUNCTIONS,
     ]
 }

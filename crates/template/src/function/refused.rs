@@ -29,7 +29,62 @@ pub(crate) fn look_up(name: &str, dialect: Dialect) -> Lookup {
 }
 
 fn find(name: &str) -> Option<&'static Function> {
-    tables().into_iter().flatten().find(|function| function.name == name)
+    let by_name = |name: &str| tables().into_iter().flatten().find(|function| function.name == name);
+    by_name(name).or_else(|| {
+        let (_, original) = ALIASES.iter().find(|(alias, _)| *alias == name)?;
+        by_name(original)
+    })
+}
+
+/// Names that do the same as another one: Sprig's `must` functions end in an error where the others end in a panic,
+/// which is an error of the rendering as well.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("sprig_biggest", "sprig_max"),
+    ("sprig_int64", "sprig_int"),
+    ("sprig_mustAppend", "sprig_append"),
+    ("sprig_mustChunk", "sprig_chunk"),
+    ("sprig_mustCompact", "sprig_compact"),
+    ("sprig_mustDeepCopy", "sprig_deepCopy"),
+    ("sprig_mustFirst", "sprig_first"),
+    ("sprig_mustHas", "sprig_has"),
+    ("sprig_mustInitial", "sprig_initial"),
+    ("sprig_mustLast", "sprig_last"),
+    ("sprig_mustMerge", "sprig_merge"),
+    ("sprig_mustMergeOverwrite", "sprig_mergeOverwrite"),
+    ("sprig_mustPrepend", "sprig_prepend"),
+    ("sprig_mustPush", "sprig_append"),
+    ("sprig_mustRegexFind", "sprig_regexFind"),
+    ("sprig_mustRegexFindAll", "sprig_regexFindAll"),
+    ("sprig_mustRegexMatch", "sprig_regexMatch"),
+    ("sprig_mustRegexReplaceAll", "sprig_regexReplaceAll"),
+    ("sprig_mustRegexReplaceAllLiteral", "sprig_regexReplaceAllLiteral"),
+    ("sprig_mustRegexSplit", "sprig_regexSplit"),
+    ("sprig_mustRest", "sprig_rest"),
+    ("sprig_mustReverse", "sprig_reverse"),
+    ("sprig_mustSlice", "sprig_slice"),
+    ("sprig_mustToJson", "toJSON"),
+    ("sprig_mustToPrettyJson", "toJSONPretty"),
+    ("sprig_mustToRawJson", "sprig_toRawJson"),
+    ("sprig_mustUniq", "sprig_uniq"),
+    ("sprig_mustWithout", "sprig_without"),
+    ("sprig_osBase", "sprig_base"),
+    ("sprig_osClean", "sprig_clean"),
+    ("sprig_osDir", "sprig_dir"),
+    ("sprig_osExt", "sprig_ext"),
+    ("sprig_osIsAbs", "sprig_isAbs"),
+    ("sprig_push", "sprig_append"),
+    ("sprig_trimall", "sprig_trimAll"),
+    ("sprig_tuple", "sprig_list"),
+];
+
+/// Further names of a function.
+pub(crate) fn aliases(name: &str) -> impl Iterator<Item = &'static str> {
+    ALIASES.iter().filter(move |(_, original)| *original == name).map(|(alias, _)| *alias)
+}
+
+/// Every refused name with its reason.
+pub(crate) fn refusals() -> impl Iterator<Item = (&'static str, &'static str)> {
+    REFUSED.iter().flat_map(|(names, reason)| names.iter().map(move |name| (*name, *reason)))
 }
 
 fn hint(name: &str) -> String {
@@ -103,7 +158,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "timestamp",
             "sprig_now",
             "sprig_ago",
             "sprig_date",
@@ -143,5 +197,5 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["plugin"], PROGRAM),
     (&["spew_dump", "spew_printf", "spew_sdump", "spew_sprintf"], DEBUG),
     (&["call"], CALL),
-    (&["parseYAML", "toTOML", "sprig_semver", "sprig_semverCompare"], LATER),
+    (&["sprig_semver", "sprig_semverCompare"], LATER),
 ];

@@ -3,7 +3,7 @@
 use base64::engine::general_purpose::STANDARD;
 
 use super::arguments::{any, int, text, truth};
-use super::builtin::{count, written};
+use super::builtin::written;
 use super::encode::{base64_decode, base64_encode, digest, to_json};
 use super::maps::integers;
 use super::{Function, Parameter, equal_strictly};
@@ -42,18 +42,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_typeIs", &[Word, Any], |_, arguments| {
         Ok(Value::Bool(text(arguments, 0)?.as_bytes() == any(arguments, 1).type_name().as_bytes()))
     }),
+    Function::new("sprig_typeIsLike", &[Word, Any], |_, arguments| {
+        let (wanted, name) = (text(arguments, 0)?.as_bytes(), any(arguments, 1).type_name().as_bytes());
+        Ok(Value::Bool(wanted == name || Some(wanted) == name.strip_prefix(b"*")))
+    }),
     Function::new("sprig_fromJson", &[Word], |_, arguments| {
         Ok(json::read(text(arguments, 0)?.as_bytes(), Numbers::Float).unwrap_or(Value::Nil))
     }),
     Function::new("sprig_mustFromJson", &[Word], |_, arguments| {
         json::read(text(arguments, 0)?.as_bytes(), Numbers::Float)
     }),
-    Function::new("sprig_toJson", &[Any], |_, arguments| to_json(any(arguments, 0), true, false)),
-    Function::new("sprig_mustToJson", &[Any], |_, arguments| to_json(any(arguments, 0), true, false)),
-    Function::new("sprig_toPrettyJson", &[Any], |_, arguments| to_json(any(arguments, 0), true, true)),
-    Function::new("sprig_mustToPrettyJson", &[Any], |_, arguments| to_json(any(arguments, 0), true, true)),
-    Function::new("sprig_toRawJson", &[Any], |_, arguments| to_json(any(arguments, 0), false, false)),
-    Function::new("sprig_mustToRawJson", &[Any], |_, arguments| to_json(any(arguments, 0), false, false)),
+    Function::new("sprig_toJson", &[Any], |scope, arguments| or_empty(to_json(scope, any(arguments, 0), true, false))),
+    Function::new("sprig_toPrettyJson", &[Any], |scope, arguments| {
+        or_empty(to_json(scope, any(arguments, 0), true, true))
+    }),
+    Function::new("sprig_toRawJson", &[Any], |scope, arguments| to_json(scope, any(arguments, 0), false, false)),
     Function::new("sprig_b64enc", &[Word], |_, arguments| base64_encode(&STANDARD, text(arguments, 0)?)),
     Function::new("sprig_b64dec", &[Word], |_, arguments| base64_decode(&STANDARD, text(arguments, 0)?)),
     Function::new("sprig_sha1sum", &[Word], |_, arguments| {
@@ -66,7 +69,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Int(text(arguments, 0)?.as_str().and_then(|text| text.parse().ok()).unwrap_or(0)))
     }),
     Function::new("sprig_int", &[Any], |_, arguments| Ok(Value::Int(to_int(any(arguments, 0))))),
-    Function::new("sprig_int64", &[Any], |_, arguments| Ok(Value::Int(to_int(any(arguments, 0))))),
     Function::new("sprig_float64", &[Any], |_, arguments| Ok(Value::Float(to_number(any(arguments, 0))))),
     Function::new("sprig_add", &[], |_, arguments| fold(arguments, 0, i64::checked_add)).and_more(Any),
     Function::new("sprig_add1", &[Any], |_, arguments| fold(arguments, 1, i64::checked_add)),
@@ -75,7 +77,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_div", &[Any, Any], |_, arguments| from_first(arguments, i64::checked_div)),
     Function::new("sprig_mod", &[Any, Any], |_, arguments| from_first(arguments, i64::checked_rem)),
     Function::new("sprig_max", &[Any], |_, arguments| from_first(arguments, |a, b| Some(a.max(b)))).and_more(Any),
-    Function::new("sprig_biggest", &[Any], |_, arguments| from_first(arguments, |a, b| Some(a.max(b)))).and_more(Any),
     Function::new("sprig_min", &[Any], |_, arguments| from_first(arguments, |a, b| Some(a.min(b)))).and_more(Any),
     Function::new("sprig_floor", &[Any], |_, arguments| Ok(Value::Float(to_number(any(arguments, 0)).floor()))),
     Function::new("sprig_ceil", &[Any], |_, arguments| Ok(Value::Float(to_number(any(arguments, 0)).ceil()))),
@@ -88,9 +89,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("sprig_seq", &[], sequence).and_more(Int),
     Function::new("sprig_plural", &[Word, Word, Int], |_, arguments| {
-        Ok(any(arguments, usize::from(count(arguments, 2)? != 1)).clone())
+        Ok(any(arguments, usize::from(int(arguments, 2)? != 1)).clone())
     }),
 ];
+
+/// What JSON cannot express is the empty text; limits stay limits.
+fn or_empty(result: Result<Value, Fault>) -> Result<Value, Fault> {
+    match result {
+        Err(Fault::Function(_)) => Ok(Value::from("")),
+        other => other,
+    }
+}
 
 fn kind(value: &Value) -> &'static str {
     match value {
@@ -108,14 +117,28 @@ pub(super) fn to_int(value: &Value) -> i64 {
     match value {
         Value::Int(number) => *number,
         Value::Uint(number) => i64::try_from(*number).unwrap_or(i64::MAX),
-        Value::Float(number) => integral(number.trunc()).unwrap_or(0),
+        Value::Float(number) => integral(number.trunc()).unwrap_or(i64::MIN), // what Go makes of it on amd64
         Value::Bool(truth) => i64::from(*truth),
-        Value::Text(text) | Value::Number(text) => text.as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
+        Value::Text(text) | Value::Number(text) => text.as_str().and_then(cast_int).unwrap_or(0),
         _ => 0,
     }
 }
 
-fn to_number(value: &Value) -> f64 {
+/// An integer in any of Go's notations, with or without a fraction of zeros.
+fn cast_int(text: &str) -> Option<i64> {
+    let whole = match text.rsplit_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
+        _ => text,
+    };
+    let (sign, magnitude) = match whole.strip_prefix('-') {
+        Some(magnitude) => (-1, magnitude),
+        None => (1, whole.strip_prefix('+').unwrap_or(whole)),
+    };
+    let number = sign * i128::from(crate::parse::literal::unsigned(magnitude)?);
+    i64::try_from(number).ok()
+}
+
+pub(super) fn to_number(value: &Value) -> f64 {
     match value {
         Value::Int(number) => to_float(*number),
         Value::Uint(number) => unsigned_to_float(*number),

@@ -3,7 +3,7 @@
 //! Values never change here, so functions that change a map in Sprig give a new one; `set` and `unset` also put it into
 //! the variable that was their argument, which is how templates use them.
 
-use super::arguments::{any, int, list, map, text, whole_list, wrong};
+use super::arguments::{any, int, map, text, wrong};
 use super::maps::merged;
 use super::sprig::{shown, texts_of};
 use super::{Body, Function, Parameter, equal_strictly};
@@ -11,11 +11,10 @@ use crate::error::Fault;
 use crate::eval::Scope;
 use crate::value::{Element, List, MapBuilder, Text, Value};
 
-use Parameter::{Any, List as Items, Map as Table, Text as Word};
+use Parameter::{Any, Map as Table, Text as Word};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_list", &[], |_, arguments| Value::list(arguments.to_vec())).and_more(Any),
-    Function::new("sprig_tuple", &[], |_, arguments| Value::list(arguments.to_vec())).and_more(Any),
     Function::new("sprig_dict", &[], dict).and_more(Any),
     Function::new("sprig_get", &[Table, Word], |_, arguments| {
         let found = map(arguments, 0)?.find(text(arguments, 1)?.as_bytes()).cloned();
@@ -33,14 +32,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_pluck", &[Word], pluck).and_more(Table),
     Function::new("sprig_pick", &[Table], |_, arguments| filtered(arguments, true)).and_more(Word),
     Function::new("sprig_omit", &[Table], |_, arguments| filtered(arguments, false)).and_more(Word),
-    Function::new("sprig_merge", &[Table], |scope, arguments| merge(scope, arguments, false)).and_more(Table),
-    Function::new("sprig_mustMerge", &[Table], |scope, arguments| merge(scope, arguments, false)).and_more(Table),
-    Function::new("sprig_mergeOverwrite", &[Table], |scope, arguments| merge(scope, arguments, true)).and_more(Table),
-    Function::new("sprig_mustMergeOverwrite", &[Table], |scope, arguments| merge(scope, arguments, true))
+    Function::special("sprig_merge", &[Table], Body::Rebind(|scope, arguments| merge(scope, arguments, false)))
         .and_more(Table),
+    Function::special("sprig_mergeOverwrite", &[Table], Body::Rebind(|scope, arguments| merge(scope, arguments, true)))
+        .and_more(Table),
+    Function::new("sprig_deepCopy", &[Any], |_, arguments| match any(arguments, 0) {
+        Value::Nil => Err(wrong("a value", &Value::Nil)),
+        value => Ok(value.clone()),
+    }),
     Function::new("sprig_dig", &[Any, Any, Any], dig).and_more(Any),
     Function::new("sprig_append", &[Any, Any], append),
-    Function::new("sprig_push", &[Any, Any], append),
     Function::new("sprig_prepend", &[Any, Any], prepend),
     Function::new("sprig_first", &[Any], |_, arguments| {
         Ok(all(arguments, 0)?.items().first().cloned().unwrap_or(Value::Nil))
@@ -48,12 +49,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_last", &[Any], |_, arguments| {
         Ok(all(arguments, 0)?.items().last().cloned().unwrap_or(Value::Nil))
     }),
-    Function::new("sprig_rest", &[Any], |_, arguments| {
-        Value::list(all(arguments, 0)?.items().get(1..).unwrap_or_default().to_vec())
+    Function::new("sprig_rest", &[Any], |_, arguments| match all(arguments, 0)?.items() {
+        [] => nil_or(&[]),
+        [_, after @ ..] => Value::list(after.to_vec()),
     }),
     Function::new("sprig_initial", &[Any], |_, arguments| {
         let list = all(arguments, 0)?;
-        Value::list(list.items().split_last().map(|(_, before)| before.to_vec()).unwrap_or_default())
+        match list.items() {
+            [] => nil_or(&[]),
+            [before @ .., _] => Value::list(before.to_vec()),
+        }
     }),
     Function::new("sprig_reverse", &[Any], |_, arguments| {
         Value::list(all(arguments, 0)?.items().iter().rev().cloned().collect())
@@ -63,8 +68,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("sprig_uniq", &[Any], unique),
     Function::new("sprig_without", &[Any], without).and_more(Any),
-    Function::new("sprig_has", &[Any, Any], |scope, arguments| {
-        contains(scope, all(arguments, 1)?.items(), any(arguments, 0)).map(Value::Bool)
+    Function::new("sprig_has", &[Any, Any], |scope, arguments| match any(arguments, 1) {
+        Value::Nil => Ok(Value::Bool(false)),
+        _ => contains(scope, all(arguments, 1)?.items(), any(arguments, 0)).map(Value::Bool),
     }),
     Function::new("sprig_slice", &[Any], slice).and_more(Any),
     Function::new("sprig_concat", &[], |scope, arguments| {
@@ -73,10 +79,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             joined.extend_from_slice(all(arguments, at)?.items());
         }
         scope.charge(joined.len())?;
-        Value::list(joined)
+        nil_or(&joined)
     })
     .and_more(Any),
-    Function::new("sprig_chunk", &[Parameter::Int, Items], chunk),
+    Function::new("sprig_chunk", &[Parameter::Int, Any], chunk),
     Function::new("sprig_sortAlpha", &[Any], |_, arguments| {
         let texts = match any(arguments, 0) {
             Value::List(list) => texts_of(list.items())?,
@@ -88,8 +94,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
+/// A list; nil is none.
 fn all(arguments: &[Value], at: usize) -> Result<List, Fault> {
-    whole_list(arguments, at)
+    match any(arguments, at) {
+        Value::List(list) => Ok(list.clone()),
+        other => Err(wrong("list", other)),
+    }
+}
+
+fn nil_or(items: &[Value]) -> Result<Value, Fault> {
+    List::or_nil(items.to_vec(), Element::Any).map(Value::List)
 }
 
 /// Keys and values by turns; a last key without value has an empty text.
@@ -144,12 +158,16 @@ fn merge(scope: &mut Scope<'_>, arguments: &[Value], replace: bool) -> Result<Va
 /// `dig "a" "b" default map`.
 fn dig(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let [keys @ .., default, root] = arguments else { return Err(Fault::Function("arguments are missing")) };
+    if let Some(key) = keys.iter().find(|key| !matches!(key, Value::Text(_))) {
+        return Err(wrong("string", key));
+    }
     let mut found = root.clone();
-    for key in keys {
-        let Value::Text(key) = key else { return Err(wrong("string", key)) };
+    for at in 0..keys.len() {
         let Value::Map(inside) = &found else { return Err(wrong("map[string]interface {}", &found)) };
-        let Some(next) = inside.find(key.as_bytes()) else { return Ok(default.clone()) };
-        found = next.clone();
+        match inside.find(text(keys, at)?.as_bytes()).cloned() {
+            Some(next) => found = next,
+            None => return Ok(default.clone()),
+        }
     }
     Ok(found)
 }
@@ -197,17 +215,22 @@ fn without(scope: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
 
 fn slice(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let list = all(arguments, 0)?;
+    if list.items().is_empty() {
+        return Ok(Value::Nil);
+    }
     let bound = |at: usize, default: usize| match arguments.get(at) {
         None => Ok(default),
         Some(value) => usize::try_from(super::sprig::to_int(value)).map_err(|_| Fault::OutOfRange),
     };
     let range = bound(1, 0)?..bound(2, list.items().len())?;
-    list.items().get(range).map(|items| Value::list(items.to_vec())).ok_or(Fault::OutOfRange)?
+    let items = list.items().get(range).ok_or(Fault::OutOfRange)?;
+    List::with_element(items.to_vec(), list.element()).map(Value::List)
 }
 
 fn chunk(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let size = usize::try_from(int(arguments, 0)?).ok().filter(|size| *size > 0);
     let size = size.ok_or(Fault::Function("the size of a chunk must be positive"))?;
-    let chunks: Result<Vec<_>, _> = list(arguments, 1)?.chunks(size).map(|items| Value::list(items.to_vec())).collect();
+    let chunks: Result<Vec<_>, _> =
+        all(arguments, 1)?.items().chunks(size).map(|items| Value::list(items.to_vec())).collect();
     Value::list(chunks?)
 }

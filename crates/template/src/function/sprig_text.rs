@@ -4,7 +4,7 @@ use super::arguments::{any, int, text};
 use super::builtin::{count, written};
 use super::sprig::{shown, texts_of};
 use super::text::{find, joined, lower, map_characters, parts, replace_all, trim, trim_space, upper};
-use super::{Function, Parameter};
+use super::{Function, Parameter, words};
 use crate::error::Fault;
 use crate::eval::Scope;
 use crate::text::quote;
@@ -32,12 +32,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_lower", &[Word], |_, arguments| map_characters(text(arguments, 0)?, lower)),
     Function::new("sprig_title", &[Word], |_, arguments| title(text(arguments, 0)?)),
     Function::new("sprig_untitle", &[Word], |_, arguments| untitle(text(arguments, 0)?)),
-    Function::new("sprig_snakecase", &[Word], |_, arguments| words_joined(text(arguments, 0)?, "_", false)),
-    Function::new("sprig_kebabcase", &[Word], |_, arguments| words_joined(text(arguments, 0)?, "-", false)),
-    Function::new("sprig_camelcase", &[Word], |_, arguments| words_joined(text(arguments, 0)?, "", true)),
+    Function::new("sprig_snakecase", &[Word], |_, arguments| words::lower_joined(utf8(text(arguments, 0)?)?, '_')),
+    Function::new("sprig_kebabcase", &[Word], |_, arguments| words::lower_joined(utf8(text(arguments, 0)?)?, '-')),
+    Function::new("sprig_camelcase", &[Word], |_, arguments| words::pascal(utf8(text(arguments, 0)?)?)),
     Function::new("sprig_nospace", &[Word], |_, arguments| {
-        let text = utf8(text(arguments, 0)?)?;
-        written(|out| text.chars().filter(|character| !character.is_whitespace()).try_for_each(|c| out.push_char(c)))
+        // bytes are taken for characters, as in the original, unless there is nothing to remove
+        let text = text(arguments, 0)?;
+        let white = |byte: &u8| char::from(*byte).is_whitespace();
+        if !text.as_bytes().iter().any(white) {
+            return Ok(Value::Text(text.clone()));
+        }
+        written(|out| {
+            text.as_bytes().iter().filter(|byte| !white(byte)).try_for_each(|byte| out.push_char(char::from(*byte)))
+        })
     }),
     Function::new("sprig_trunc", &[Int, Word], truncate),
     Function::new("sprig_substr", &[Int, Int, Word], substring),
@@ -52,7 +59,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("sprig_trim", &[Word], |_, arguments| Ok(Value::text(trim_space(text(arguments, 0)?.as_bytes())))),
     Function::new("sprig_trimAll", &[Word, Word], |_, arguments| Ok(trim(text(arguments, 1)?, text(arguments, 0)?))),
-    Function::new("sprig_trimall", &[Word, Word], |_, arguments| Ok(trim(text(arguments, 1)?, text(arguments, 0)?))),
     Function::new("sprig_trimPrefix", &[Word, Word], |_, arguments| {
         let (prefix, text) = (text(arguments, 0)?.as_bytes(), text(arguments, 1)?.as_bytes());
         Ok(Value::text(text.strip_prefix(prefix).unwrap_or(text)))
@@ -73,7 +79,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("sprig_splitList", &[Word, Word], |scope, arguments| {
         parts(scope, text(arguments, 1)?.as_bytes(), text(arguments, 0)?.as_bytes())
     }),
-    Function::new("sprig_split", &[Word, Word], split),
+    Function::new("sprig_split", &[Word, Word], |scope, arguments| {
+        split(scope, text(arguments, 1)?, text(arguments, 0)?, i64::MAX)
+    }),
+    Function::new("sprig_splitn", &[Word, Int, Word], |scope, arguments| {
+        split(scope, text(arguments, 2)?, text(arguments, 0)?, int(arguments, 1)?)
+    }),
     Function::new("sprig_join", &[Word, Any], join),
     Function::new("sprig_toStrings", &[Any], |scope, arguments| {
         let values = as_values(any(arguments, 0));
@@ -81,17 +92,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         texts_of(values).map(Value::List)
     }),
     Function::new("sprig_base", &[Word], |_, arguments| base(text(arguments, 0)?)),
-    Function::new("sprig_osBase", &[Word], |_, arguments| base(text(arguments, 0)?)),
     Function::new("sprig_dir", &[Word], |_, arguments| directory(text(arguments, 0)?)),
-    Function::new("sprig_osDir", &[Word], |_, arguments| directory(text(arguments, 0)?)),
     Function::new("sprig_clean", &[Word], |_, arguments| Ok(Value::from(clean(utf8(text(arguments, 0)?)?).as_str()))),
-    Function::new("sprig_osClean", &[Word], |_, arguments| Ok(Value::from(clean(utf8(text(arguments, 0)?)?).as_str()))),
     Function::new("sprig_ext", &[Word], |_, arguments| extension(text(arguments, 0)?)),
-    Function::new("sprig_osExt", &[Word], |_, arguments| extension(text(arguments, 0)?)),
     Function::new("sprig_isAbs", &[Word], |_, arguments| {
-        Ok(Value::Bool(text(arguments, 0)?.as_bytes().starts_with(b"/")))
-    }),
-    Function::new("sprig_osIsAbs", &[Word], |_, arguments| {
         Ok(Value::Bool(text(arguments, 0)?.as_bytes().starts_with(b"/")))
     }),
 ];
@@ -150,35 +154,6 @@ fn is_separator(character: char) -> bool {
     }
 }
 
-/// Splits at separators and at changes of case, then joins in lower case or capitalised.
-fn words_joined(text: &Text, separator: &str, capitals: bool) -> Result<Value, Fault> {
-    let text = utf8(text)?;
-    let characters: zeroize::Zeroizing<Vec<char>> = zeroize::Zeroizing::new(text.chars().collect());
-    written(|out| {
-        let (mut inside, mut any) = (false, false);
-        for (at, character) in characters.iter().enumerate() {
-            if matches!(character, '_' | '-' | ' ' | '.') {
-                inside = false;
-                continue;
-            }
-            let previous = at.checked_sub(1).and_then(|at| characters.get(at));
-            let next_is_lower = characters.get(at + 1).is_some_and(|next| next.is_lowercase());
-            let new_word =
-                character.is_uppercase() && previous.is_some_and(|previous| !previous.is_uppercase() || next_is_lower);
-            let starts = !inside || new_word;
-            if starts && any {
-                out.write(separator.as_bytes())?;
-            }
-            out.push_char(match (capitals, starts) {
-                (true, true) => upper(*character),
-                _ => lower(*character),
-            })?;
-            (inside, any) = (true, true);
-        }
-        Ok(())
-    })
-}
-
 /// The first bytes, or with a negative count the last ones.
 fn truncate(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let (length, text) = (int(arguments, 0)?, text(arguments, 1)?.as_bytes());
@@ -192,9 +167,13 @@ fn truncate(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
 
 fn substring(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
     let text = text(arguments, 2)?.as_bytes();
-    let from = usize::try_from(int(arguments, 0)?).unwrap_or(0);
-    let to = usize::try_from(int(arguments, 1)?).unwrap_or(usize::MAX).min(text.len());
-    text.get(from..to).map(Value::text).ok_or(Fault::OutOfRange)
+    let (from, to) = (int(arguments, 0)?, int(arguments, 1)?);
+    let to = match usize::try_from(to) {
+        Ok(to) if to <= text.len() || from < 0 => to,
+        Err(_) if from < 0 => return Err(Fault::OutOfRange),
+        _ => text.len(),
+    };
+    text.get(usize::try_from(from).unwrap_or(0)..to).map(Value::text).ok_or(Fault::OutOfRange)
 }
 
 fn indent(arguments: &[Value], before: &str) -> Result<Value, Fault> {
@@ -210,13 +189,26 @@ fn indent(arguments: &[Value], before: &str) -> Result<Value, Fault> {
     })
 }
 
-/// A map from `_0` on.
-fn split(scope: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
-    let found = parts(scope, text(arguments, 1)?.as_bytes(), text(arguments, 0)?.as_bytes())?;
+/// A map from `_0` on, of at most so many parts; the last one holds the rest.
+fn split(scope: &mut Scope<'_>, text: &Text, separator: &Text, most: i64) -> Result<Value, Fault> {
     let mut entries = MapBuilder::default();
+    let most = usize::try_from(most).unwrap_or(usize::MAX); // a negative one means all
+    let found = parts(scope, text.as_bytes(), separator.as_bytes())?;
     if let Value::List(found) = found {
-        for (at, part) in found.items().iter().enumerate() {
-            entries.insert(Text::from(format!("_{at}").as_str()), part.clone());
+        let mut taken = 0;
+        for (at, part) in found.items().iter().take(most).enumerate() {
+            let Value::Text(part) = part else { continue };
+            let last = at + 1 == most;
+            let part = if last {
+                Value::text(text.as_bytes().get(taken..).unwrap_or_default())
+            } else {
+                Value::Text(part.clone())
+            };
+            taken += match &part {
+                Value::Text(part) => part.len() + separator.len(),
+                _ => 0,
+            };
+            entries.insert(Text::from(format!("_{at}").as_str()), part);
         }
     }
     entries.finish(Element::Text).map(Value::Map)

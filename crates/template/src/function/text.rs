@@ -10,8 +10,8 @@ use crate::value::{Buffer, Element, List, MapBuilder, Text, Value};
 use Parameter::{Any, Int, List as Items, Text as Word, Texts};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("contains", &[Any, Any], |_, arguments| Ok(Value::Bool(is_in(any(arguments, 1), any(arguments, 0))))),
-    Function::new("in", &[Any, Any], |_, arguments| Ok(Value::Bool(is_in(any(arguments, 0), any(arguments, 1))))),
+    Function::new("contains", &[Any, Any], |_, arguments| is_in(any(arguments, 1), any(arguments, 0)).map(Value::Bool)),
+    Function::new("in", &[Any, Any], |_, arguments| is_in(any(arguments, 0), any(arguments, 1)).map(Value::Bool)),
     Function::new("containsAll", &[Items, Any], |scope, arguments| some_in(scope, arguments, true, true)),
     Function::new("containsAny", &[Items, Any], |scope, arguments| some_in(scope, arguments, false, false)),
     Function::new("containsNone", &[Items, Any], |scope, arguments| some_in(scope, arguments, true, false)),
@@ -39,19 +39,29 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("parseBool", &[Word], parse_bool),
 ];
 
-/// Whether `needle` is an element of the list or a part of the text.
-pub(super) fn is_in(haystack: &Value, needle: &Value) -> bool {
+/// Whether `needle` is an element of the list or a part of the text. Texts do not compare with nil.
+pub(super) fn is_in(haystack: &Value, needle: &Value) -> Result<bool, Fault> {
+    let same = |item: &Value| match (item, needle) {
+        (Value::Text(_) | Value::Number(_), Value::Nil) => Err(super::arguments::wrong("string", needle)),
+        (Value::Int(left), Value::Int(right)) => Ok(left == right),
+        (Value::Float(left), Value::Float(right)) => Ok(left.partial_cmp(right) == Some(std::cmp::Ordering::Equal)),
+        (Value::Text(left), Value::Text(right)) | (Value::Number(left), Value::Number(right)) => Ok(left == right),
+        _ => Ok(false),
+    };
     match (haystack, needle) {
         (Value::Number(text), Value::Number(part)) | (Value::Text(text), Value::Text(part)) => {
-            find(text.as_bytes(), part.as_bytes()).is_some()
+            Ok(find(text.as_bytes(), part.as_bytes()).is_some())
         }
-        (Value::List(list), needle) => list.items().iter().any(|item| match (item, needle) {
-            (Value::Int(left), Value::Int(right)) => left == right,
-            (Value::Float(left), Value::Float(right)) => left.partial_cmp(right) == Some(std::cmp::Ordering::Equal),
-            (Value::Text(left), Value::Text(right)) | (Value::Number(left), Value::Number(right)) => left == right,
-            _ => false,
-        }),
-        _ => false,
+        (Value::List(list), _) => {
+            for item in list.items() {
+                if same(item)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        (text, Value::Nil) => same(text),
+        _ => Ok(false),
     }
 }
 
@@ -59,7 +69,7 @@ fn some_in(scope: &mut Scope<'_>, arguments: &[Value], otherwise: bool, invert: 
     for needle in list(arguments, 0)? {
         scope.charge_for(any(arguments, 1))?;
         scope.charge(1)?;
-        if is_in(any(arguments, 1), needle) != invert {
+        if is_in(any(arguments, 1), needle)? != invert {
             return Ok(Value::Bool(!otherwise));
         }
     }
@@ -67,10 +77,6 @@ fn some_in(scope: &mut Scope<'_>, arguments: &[Value], otherwise: bool, invert: 
 }
 
 fn indent(_: &mut Scope<'_>, arguments: &[Value]) -> Result<Value, Fault> {
-    let spaces = super::arguments::int(arguments, 0)?;
-    if spaces < 0 {
-        return Err(Fault::Function("the indentation must not be negative"));
-    }
     let spaces = count(arguments, 0)?;
     let text = text(arguments, 1)?;
     written(|out| {
@@ -236,21 +242,32 @@ pub(super) fn lower(character: char) -> char {
     mapped.next().filter(|_| mapped.next().is_none()).unwrap_or(character)
 }
 
-/// The first letter of every word as a capital, the others unchanged; an apostrophe does not begin a word.
+/// The first letter of every word as a capital, the others unchanged. Digits and underscores belong to words; an
+/// apostrophe inside does not begin one.
 fn title(text: &Text) -> Result<Value, Fault> {
     written(|out: &mut Buffer| {
-        let mut inside = false;
+        let (mut inside, mut titled, mut previous) = (false, false, ' ');
         for chunk in text.as_bytes().utf8_chunks() {
-            for character in chunk.valid().chars() {
-                let letter = character.is_alphanumeric()
-                    || character == '_'
-                    || (inside && matches!(character, '\'' | '’' | '.' | ':'));
-                out.push_char(if inside { character } else { upper(character) })?;
-                inside = letter;
+            let mut characters = chunk.valid().chars().peekable();
+            while let Some(character) = characters.next() {
+                let joins = match character {
+                    '\'' | '’' | '.' | ':' | ',' | ';' => characters.peek().is_some_and(|next| {
+                        let letters =
+                            previous.is_alphabetic() && next.is_alphabetic() && !matches!(character, ',' | ';');
+                        let digits = previous.is_numeric() && next.is_numeric() && character != ':';
+                        inside && (letters || digits)
+                    }),
+                    other => other.is_alphanumeric() || other == '_',
+                };
+                titled &= joins;
+                let cased = character.is_lowercase() || character.is_uppercase();
+                out.push_char(if cased && !titled { upper(character) } else { character })?;
+                titled |= cased;
+                (inside, previous) = (joins, character);
             }
             for _ in chunk.invalid() {
                 out.push_char(char::REPLACEMENT_CHARACTER)?;
-                inside = false;
+                (inside, titled) = (false, false);
             }
         }
         Ok(())

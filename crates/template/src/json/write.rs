@@ -2,7 +2,7 @@
 
 use crate::error::Fault;
 use crate::text::{float, write_formatted};
-use crate::value::{Buffer, Value};
+use crate::value::{Buffer, Element, Value};
 
 /// How to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct Style {
     pub(crate) escape_html: bool,
     /// Two spaces a level, one entry a line.
     pub(crate) pretty: bool,
+    /// Maps whose keys are not declared to be text may be written too, which Go refuses.
+    pub(crate) any_keys: bool,
 }
 
 /// Writes `value` without a newline at the end.
@@ -29,8 +31,12 @@ fn element(out: &mut Buffer, value: &Value, style: Style, level: usize) -> Resul
         Value::Number(text) if text.is_empty() => out.push(b'0'),
         Value::Number(text) => out.write(text.as_bytes()),
         Value::Text(text) => string(out, text.as_bytes(), style),
+        Value::List(list) if list.is_nil() => out.write(b"null"),
         Value::List(list) => {
             sequence(out, list.items(), style, level, *b"[]", |out, item, level| element(out, item, style, level))
+        }
+        Value::Map(map) if map.element() == Element::Loose && !style.any_keys => {
+            Err(Fault::Function("JSON has text keys only, and those of parseYAML are not declared to be"))
         }
         Value::Map(map) => sequence(out, map.entries(), style, level, *b"{}", |out, (key, item), level| {
             string(out, key.as_bytes(), style)?;

@@ -71,6 +71,9 @@ impl<'t> Parser<'t> {
 
     /// The binding's variable comes into scope only behind its pipeline.
     fn binding(&mut self) -> Step<Option<(Box<str>, bool)>> {
+        if self.lexer.first_beyond_space() != Some('$') {
+            return Ok(None);
+        }
         let start = self.lexer.clone();
         let (token, at) = self.next_beyond_space()?;
         if let Token::Variable(name) = token {
@@ -119,9 +122,9 @@ impl<'t> Parser<'t> {
                 }
             }
         };
-        let end_position = self.peek_beyond_space().map_or(Position::START, |(_, at)| at);
         let mut operands = operands.into_iter();
         let Some(head) = operands.next() else {
+            let end_position = self.peek_beyond_space().map_or(Position::START, |(_, at)| at);
             return Err(failure(syntax("a value is missing here"), end_position));
         };
         let command = Command { head, arguments: operands.collect() };
@@ -273,6 +276,13 @@ fn check_count(function: &'static Function, found: usize, at: Position) -> Step<
 
 fn check_literal(function: &'static Function, at: usize, argument: &Operand) -> Step<()> {
     let Some(parameter) = function.parameter(at) else { return Ok(()) };
+    if let Term::Literal(Value::Text(text)) = &argument.term
+        && at == 0
+        && function.takes_pattern()
+        && let Some(problem) = function::pattern_problem(text)
+    {
+        return Err(failure(CompileFault::Pattern { name: function.name, problem }, argument.position));
+    }
     let (fine, found) = match &argument.term {
         Term::Literal(Value::Text(_)) => (matches!(parameter, Parameter::Any | Parameter::Text), "a string"),
         Term::Literal(_) => (matches!(parameter, Parameter::Any | Parameter::Bool), "a truth value"),

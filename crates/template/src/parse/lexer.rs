@@ -77,6 +77,12 @@ impl<'t> Lexer<'t> {
         Self { rest: text, left, right, position: Position::START, state: State::Text { trim: false } }
     }
 
+    /// The first character behind white space, without lexing it.
+    pub(super) fn first_beyond_space(&self) -> Option<char> {
+        let rest = if self.state == State::AtOpen { self.rest.get(self.left.len()..)? } else { self.rest };
+        rest.trim_start_matches(WHITE).chars().next()
+    }
+
     /// The next token and where it begins.
     pub(super) fn next(&mut self) -> Result<(Token<'t>, Position), Failure> {
         loop {

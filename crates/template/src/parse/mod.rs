@@ -157,6 +157,9 @@ impl<'t> Parser<'t> {
 
     /// The word right behind the delimiter, if a word stands there.
     fn peek_word(&self) -> Step<Option<(&'t str, Position)>> {
+        if !self.lexer.first_beyond_space().is_some_and(char::is_alphabetic) {
+            return Ok(None);
+        }
         let mut ahead = self.lexer.clone();
         loop {
             match ahead.next()? {

@@ -64,6 +64,10 @@ fn general_shortest(float: f64, limit: i32) -> String {
     if let Some(special) = special(float) {
         return special;
     }
+    let magnitude = float.abs();
+    if (1e-3..1e5).contains(&magnitude) {
+        return format!("{float}"); // far from any exponent
+    }
     let text = format!("{float:e}");
     let (_, exponent) = split(&text);
     if exponent < -4 || exponent >= limit { two_digit_exponent(&text) } else { format!("{float}") }

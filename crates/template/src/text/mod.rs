@@ -16,16 +16,17 @@ use crate::value::{Buffer, Text, Value};
 
 /// What an action prints: `<no value>` for nil.
 pub(crate) fn print_output(out: &mut Buffer, value: &Value) -> Result<(), Fault> {
-    match value {
-        Value::Nil => out.write(NO_VALUE),
-        Value::Text(text) | Value::Number(text) => out.write(text.as_bytes()),
-        other => print(out, other),
-    }
+    if matches!(value, Value::Nil) { out.write(NO_VALUE) } else { print(out, value) }
 }
 
 /// `%v`.
 pub(crate) fn print(out: &mut Buffer, value: &Value) -> Result<(), Fault> {
-    printf::value(out, &Spec::plain('v'), value)
+    match value {
+        Value::Text(text) | Value::Number(text) => out.write(text.as_bytes()),
+        Value::Int(number) => write_formatted(out, format_args!("{number}")),
+        Value::Float(number) => out.write(float::shortest(*number).as_bytes()),
+        other => printf::value(out, &Spec::plain('v'), other),
+    }
 }
 
 /// `fmt.Sprint`: a space between two operands if neither is text.
@@ -68,7 +69,7 @@ pub(crate) fn scalar(value: &Value) -> Option<Text> {
 
 /// Writes with `write!` where only a limit can fail.
 pub(crate) fn write_formatted(out: &mut Buffer, arguments: std::fmt::Arguments<'_>) -> Result<(), Fault> {
-    out.write_fmt(arguments).map_err(|_| Fault::Limit(crate::limits::Limit::Text))
+    out.write_fmt(arguments).map_err(|_| out.full())
 }
 
 pub(crate) const NO_VALUE: &[u8] = b"<no value>";

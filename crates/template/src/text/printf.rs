@@ -197,7 +197,7 @@ fn first_character(rest: &[u8]) -> Option<(char, &[u8])> {
 /// Formats one value.
 pub(crate) fn value(out: &mut Buffer, spec: &Spec, value: &Value) -> Result<(), Fault> {
     match (spec.verb, value) {
-        ('T', value) => padded(out, spec, value.type_name().as_bytes()),
+        ('T', value) => padded(out, spec, cut(spec, value.type_name().as_bytes())),
         ('v', Value::Nil) => padded(out, spec, b"<nil>"),
         ('v' | 't', Value::Bool(truth)) => padded(out, spec, if *truth { b"true" } else { b"false" }),
         (_, Value::Int(number)) => integer(out, spec, value, number.unsigned_abs(), *number < 0),
@@ -270,7 +270,7 @@ fn bad_verb(out: &mut Buffer, spec: &Spec, value: &Value) -> Result<(), Fault> {
 
 fn string(out: &mut Buffer, spec: &Spec, value: &Value, bytes: &[u8]) -> Result<(), Fault> {
     match spec.verb {
-        'v' if spec.sharp => quoted(out, spec, bytes),
+        'v' if spec.sharp => quoted(out, spec, cut(spec, bytes)),
         'v' | 's' => padded(out, spec, cut(spec, bytes)),
         'q' => quoted(out, spec, cut(spec, bytes)),
         'x' | 'X' => hexadecimal(out, spec, bytes),
@@ -321,7 +321,9 @@ fn integer(out: &mut Buffer, spec: &Spec, value: &Value, magnitude: u64, negativ
             let leading = spec.sharp && !octal.starts_with('0');
             (
                 octal,
-                if spec.verb == 'O' {
+                if spec.verb == 'O' && leading {
+                    "0o0"
+                } else if spec.verb == 'O' {
                     "0o"
                 } else if leading {
                     "0"

@@ -13,6 +13,8 @@ pub(crate) enum Element {
     Any,
     /// `string`.
     Text,
+    /// `interface {}` under keys that are not declared to be text: what `parseYAML` makes of a map.
+    Loose,
 }
 
 /// An immutable list; cloning shares it.
@@ -23,6 +25,8 @@ struct ListData {
     items: Vec<Value>,
     element: Element,
     depth: u16,
+    /// Go's nil slice, which only JSON tells from an empty one.
+    nil: bool,
 }
 
 impl List {
@@ -37,12 +41,23 @@ impl List {
     /// A list of texts (`[]string`).
     pub fn of_texts(texts: impl IntoIterator<Item = Text>) -> Self {
         let items = texts.into_iter().map(Value::Text).collect();
-        Self(Arc::new(ListData { items, element: Element::Text, depth: 1 }))
+        Self(Arc::new(ListData { items, element: Element::Text, depth: 1, nil: false }))
     }
 
     pub(crate) fn with_element(items: Vec<Value>, element: Element) -> Result<Self, Fault> {
         let depth = depth_over(items.iter())?;
-        Ok(Self(Arc::new(ListData { items, element, depth })))
+        Ok(Self(Arc::new(ListData { items, element, depth, nil: false })))
+    }
+
+    /// The same, nil where it is empty.
+    pub(crate) fn or_nil(items: Vec<Value>, element: Element) -> Result<Self, Fault> {
+        let depth = depth_over(items.iter())?;
+        let nil = items.is_empty();
+        Ok(Self(Arc::new(ListData { items, element, depth, nil })))
+    }
+
+    pub(crate) fn is_nil(&self) -> bool {
+        self.0.nil
     }
 
     /// The elements in order.
@@ -60,8 +75,8 @@ impl List {
 
     pub(crate) fn type_name(&self) -> &'static str {
         match self.0.element {
-            Element::Any => "[]interface {}",
             Element::Text => "[]string",
+            Element::Any | Element::Loose => "[]interface {}",
         }
     }
 
@@ -113,9 +128,13 @@ impl Map {
     /// What reading an absent key yields: Go's zero value of the element type.
     pub(crate) fn absent(&self) -> Value {
         match self.0.element {
-            Element::Any => Value::Nil,
             Element::Text => Value::from(""),
+            Element::Any | Element::Loose => Value::Nil,
         }
+    }
+
+    pub(crate) fn element(&self) -> Element {
+        self.0.element
     }
 
     pub(crate) fn depth(&self) -> u16 {
@@ -126,6 +145,7 @@ impl Map {
         match self.0.element {
             Element::Any => "map[string]interface {}",
             Element::Text => "map[string]string",
+            Element::Loose => "map[interface {}]interface {}",
         }
     }
 

@@ -125,7 +125,7 @@ impl Buffer {
     fn reserve(&mut self, more: usize) -> Result<(), Fault> {
         let needed = self.bytes.len().saturating_add(more);
         if needed > self.limit_bytes {
-            return Err(Fault::Limit(self.limit));
+            return Err(self.full());
         }
         if needed > self.bytes.capacity() {
             let capacity = needed.max(self.bytes.capacity().saturating_mul(2)).clamp(32, self.limit_bytes.max(32));
@@ -134,6 +134,11 @@ impl Buffer {
             self.bytes = larger; // the old buffer is wiped by its drop
         }
         Ok(())
+    }
+
+    /// The error of a buffer that may not grow.
+    pub(crate) fn full(&self) -> Fault {
+        Fault::Limit(self.limit)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

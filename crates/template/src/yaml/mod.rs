@@ -1,11 +1,15 @@
-//! `toYAML`: block style the way `yaml.v2` writes it.
+//! `toYAML`: block style the way `yaml.v2` writes it; `parseYAML` stands in `read`.
 //!
 //! Lists are not indented below their key, keys are in natural order (`a2` before `a10`), long texts fold behind column
 //! 80, texts that another reader could take for something else are quoted. Not done: keys of more than 128 bytes are
 //! written like all others.
 
+mod read;
+mod resolve;
 mod scalar;
+mod scan;
 
+pub(crate) use self::read::read;
 use self::scalar::Scalar;
 use crate::error::Fault;
 use crate::text::float;

@@ -135,7 +135,7 @@ fn reads_as_other(text: &str) -> bool {
     }
 }
 
-fn is_float(unsigned: &str) -> bool {
+pub(super) fn is_float(unsigned: &str) -> bool {
     let lower = unsigned.to_ascii_lowercase();
     let (mantissa, exponent) = lower.split_once('e').map_or((lower.as_str(), None), |(m, e)| (m, Some(e)));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -165,7 +165,7 @@ fn is_sexagesimal(text: &str) -> bool {
 }
 
 /// `2001-02-03`, with or without a time.
-fn is_time(text: &str) -> bool {
+pub(super) fn is_time(text: &str) -> bool {
     let (date, time) = match text.split_once(['T', 't', ' ']) {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),

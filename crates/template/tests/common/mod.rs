@@ -1,8 +1,13 @@
 //! A resolver over a JSON document, as the shared cases describe it.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::Value as Json;
 use vouchsafe_model::Secret;
 use vouchsafe_template::{Certificate, Map, ResolveError, Resolver, SecretObject, Text, Value};
+
+/// 2026-01-02T03:04:05.006Z
+const NOW: Duration = Duration::from_millis(1_767_323_045_006);
 
 /// `secrets` and `env` of one case.
 pub(crate) struct Fixture<'c> {
@@ -48,6 +53,14 @@ impl Resolver for Fixture<'_> {
             authority: text(&pem["CA"]),
             chain: pem["CAChain"].as_array().into_iter().flatten().map(text).collect(),
         })))
+    }
+
+    fn now(&mut self) -> Option<SystemTime> {
+        Some(SystemTime::UNIX_EPOCH + NOW)
+    }
+
+    fn file(&mut self, path: &str) -> Result<Option<Secret>, ResolveError> {
+        Ok(self.secrets.get(format!("file:{path}")).and_then(Json::as_str).map(|text| Secret::from(text.to_owned())))
     }
 
     fn environment(&mut self, name: &str) -> Option<Secret> {

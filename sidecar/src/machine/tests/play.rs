@@ -8,7 +8,7 @@ use vouchsafe_model::{Code, Kind, Secret};
 
 use super::{HOUR, document};
 use crate::cause::{Failure, Fault};
-use crate::machine::{Action, Event, Machine, Reading};
+use crate::machine::{Action, Event, Machine, Reading, Role};
 use crate::moment::Moment;
 
 pub(super) struct Play {
@@ -24,13 +24,26 @@ impl Play {
     }
 
     pub(super) fn at(plan: vouchsafe_model::plan::Plan, now: Moment) -> Self {
+        Self::of(Role::Keeper, plan, now)
+    }
+
+    /// The classic form's init container.
+    pub(super) fn first(plan: vouchsafe_model::plan::Plan) -> Self {
+        Self::first_at(plan, Moment::new(Duration::from_secs(1000)))
+    }
+
+    pub(super) fn first_at(plan: vouchsafe_model::plan::Plan, now: Moment) -> Self {
+        Self::of(Role::First, plan, now)
+    }
+
+    fn of(role: Role, plan: vouchsafe_model::plan::Plan, now: Moment) -> Self {
         let workload = vouchsafe_model::Workload {
             namespace: plan.workload.namespace.clone(),
             service_account: plan.workload.service_account.clone(),
             pod: Some("dex-0".parse().unwrap()),
             pod_uid: None,
         };
-        Self { machine: Machine::new(plan, workload, 7, now), now, watched: None, tokens: 0 }
+        Self { machine: Machine::of(role, plan, workload, 7, now), now, watched: None, tokens: 0 }
     }
 
     pub(super) fn on(&mut self, event: Event) -> Vec<Action> {

@@ -1,0 +1,8 @@
+//! `dynamic`: dynamic secrets on a real node; see `tests/dynamic/run.sh`, which builds what it needs and cleans up after it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    vouchsafe_tests::dynamic::main(&vouchsafe_tests::workspace(), &arguments)
+}
