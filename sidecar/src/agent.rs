@@ -27,8 +27,8 @@ use crate::machine::Reading;
 pub(crate) struct Notes {
     /// Secrets (indices into the Plan) that a file asked for.
     pub(crate) used: Vec<(usize, Vec<usize>)>,
-    /// Reads that nobody has made yet.
-    pub(crate) wants: Vec<Want>,
+    /// Reads that nobody has made yet, with the file that asked for them.
+    pub(crate) wants: Vec<(usize, Want)>,
     /// Further files of a file's template.
     pub(crate) extras: Vec<(usize, Vec<Extra>)>,
 }
@@ -85,7 +85,7 @@ pub(crate) fn render<'a>(
     let result = compiled.render(Value::Nil, &mut reads, &Limits::default());
     let Reads { used, wants, .. } = reads;
     let waits = !wants.is_empty();
-    notes.wants.extend(wants);
+    notes.wants.extend(wants.into_iter().map(|want| (index, want)));
     notes.used.push((index, used));
     match result {
         Ok(rendered) => match extras(plan, rendered.files) {
@@ -386,7 +386,7 @@ mod tests {
         let text = "{{ with secret (printf \"kv/%s\" \"a\") }}{{ .Data.x }}{{ end }}";
         let (rendering, notes) = rendered(text, &[]);
         assert_eq!(rendering, Rendering::Waiting);
-        assert_eq!(notes.wants, [Want { secret: secret("kv/a"), parameters: None }]);
+        assert_eq!(notes.wants, [(0, Want { secret: secret("kv/a"), parameters: None })]);
         assert_eq!(bytes(rendered(text, &[("kv/a", r#"{"x":"1"}"#)]).0), "1");
     }
 
@@ -394,7 +394,7 @@ mod tests {
     fn arguments_make_a_write_of_its_own() {
         let text = "{{ with secret \"pki/issue/x\" \"common_name=a\" }}{{ .Data.certificate }}{{ end }}";
         let (_, notes) = rendered(text, &[("pki/issue/x", "{}")]);
-        let wanted = notes.wants[0].parameters.as_ref().unwrap();
+        let wanted = notes.wants[0].1.parameters.as_ref().unwrap();
         assert_eq!(wanted["common_name"], "a");
     }
 

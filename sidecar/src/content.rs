@@ -236,14 +236,19 @@ mod tests {
     fn a_key_is_copied_byte_for_byte() {
         let plan = plan(1);
         let value = document(r#"{"password":"a\n\u0000b"}"#);
-        assert_eq!(text(Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default())), "a\n\0b");
+        assert_eq!(
+            text(Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default())),
+            "a\n\0b"
+        );
     }
 
     #[test]
     fn a_missing_key_is_an_error_that_names_the_put_command() {
         let plan = plan(1);
         let value = document(r#"{"other":"hunter2"}"#);
-        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default()) else {
+        let Rendering::Fault(cause) =
+            Contents::compile(&plan).render(&plan, 0, |_| Look::Value(&value), &mut Notes::default())
+        else {
             panic!("rendered")
         };
         assert!(cause.to_string().ends_with("run 'vouchsafe put secret/app/s0 password' (E-SEC-002)"), "{cause}");
@@ -267,7 +272,10 @@ mod tests {
         plan.secrets[0].keys = vec!["password".parse().unwrap()];
         plan.files.push(template_file("{{ range $k, $v := .s0 }}{{ $k }}={{ $v }};{{ end }}", &[("s0", 0)]));
         let value = document(r#"{"password":"x","hidden":"y"}"#);
-        assert_eq!(text(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default())), "password=x;");
+        assert_eq!(
+            text(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default())),
+            "password=x;"
+        );
     }
 
     #[test]
@@ -275,12 +283,17 @@ mod tests {
         let mut plan = plan(1);
         plan.files.push(template_file("x\n{{ .s0.absent }}", &[("s0", 0)]));
         let value = document(r#"{"password":"hunter2"}"#);
-        let Rendering::Fault(cause) = Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default()) else {
+        let Rendering::Fault(cause) =
+            Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default())
+        else {
             panic!("rendered")
         };
         assert!(cause.to_string().contains(":2:") && !cause.to_string().contains("hunter2"), "{cause}");
         plan.files[1].optional = true;
-        assert_eq!(Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default()), Rendering::Absent);
+        assert_eq!(
+            Contents::compile(&plan).render(&plan, 1, |_| Look::Value(&value), &mut Notes::default()),
+            Rendering::Absent
+        );
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub(crate) enum StartError {
 
 /// What a pod ends with whose annotations cannot be carried out: the app must not start without what they ask for.
 pub(crate) fn hopeless(plan: &Plan, workload: &Workload) -> Option<Ending> {
-    let problems = plan.agent.as_ref().map(|agent| agent.hopeless.as_slice()).filter(|problems| !problems.is_empty())?;
+    let problems =
+        plan.agent.as_ref().map(|agent| agent.hopeless.as_slice()).filter(|problems| !problems.is_empty())?;
     let remedy = "correct the annotation; 'vouchsafe check --drop-in' shows it without a pod";
     let cause = Cause::new(ANNOTATIONS, "carry out the pod's annotations", problems.join("; "), remedy);
     Some(Ending { code: Kind::Invalid.exit_code(), cause: Some(cause), workload: workload.clone() })
@@ -147,7 +148,8 @@ pub(crate) fn open_controls(
     place: &Place,
     lifecycle: &Lifecycle,
 ) -> Result<BTreeMap<String, Control>, StartError> {
-    let told = plan.reactions.iter().filter(|reaction| matches!(reaction.action, Action::Signal(_) | Action::Restart(_)));
+    let told =
+        plan.reactions.iter().filter(|reaction| matches!(reaction.action, Action::Signal(_) | Action::Restart(_)));
     let names = told.map(|reaction| &reaction.container);
     let names = names.chain(plan.environments.iter().map(|environment| &environment.container));
     let mut controls = BTreeMap::new();

@@ -57,6 +57,15 @@ mod tests {
     }
 
     #[test]
+    fn programs_are_found_below_the_root_only_where_containers_are_processes() {
+        let below = |root: &str, program: &str| Place::new(Path::new(root)).program(OsStr::new(program));
+        assert_eq!(below("/", "/run.sh"), "/run.sh");
+        assert_eq!(below("/", "dex"), "dex");
+        assert_eq!(below(".", "/run.sh"), "./run.sh");
+        assert_eq!(below(".", "dex"), "./dex");
+    }
+
+    #[test]
     fn a_socket_can_be_bound_in_a_deep_folder() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("d".repeat(100)).join("e".repeat(100));

@@ -95,7 +95,12 @@ pub(crate) async fn locate(vault: Vault, token: Secret, index: usize, secret: Pl
 }
 
 /// Reads what an agent's template names.
-async fn fetch_agent(vault: &Vault, token: &Secret, secret: &PlanSecret, agent: &AgentSecret) -> Result<Reading, Failure> {
+async fn fetch_agent(
+    vault: &Vault,
+    token: &Secret,
+    secret: &PlanSecret,
+    agent: &AgentSecret,
+) -> Result<Reading, Failure> {
     let path = agent.path.as_str();
     if agent.read == AgentRead::List {
         let names = vault.list(token, path).await.map_err(|error| failure(&error))?;
@@ -241,9 +246,15 @@ mod tests {
     #[test]
     fn a_deleted_version_is_no_value() {
         let deleted = r#"{"data":{"data":null,"metadata":{"version":3,"destroyed":false,"deletion_time":"t"}}}"#;
-        assert!(matches!(reading(Engine::KvV2, envelope(deleted), Duration::ZERO), Ok(Reading::Deleted { version: 3 })));
+        assert!(matches!(
+            reading(Engine::KvV2, envelope(deleted), Duration::ZERO),
+            Ok(Reading::Deleted { version: 3 })
+        ));
         let value = r#"{"data":{"data":{"a":"b"},"metadata":{"version":4,"destroyed":false}}}"#;
-        assert!(matches!(reading(Engine::KvV2, envelope(value), Duration::ZERO), Ok(Reading::Value { version: 4, .. })));
+        assert!(matches!(
+            reading(Engine::KvV2, envelope(value), Duration::ZERO),
+            Ok(Reading::Value { version: 4, .. })
+        ));
     }
 
     #[test]
@@ -255,10 +266,11 @@ mod tests {
 
     #[test]
     fn a_certificate_without_a_lease_lasts_until_it_ends() {
-        let lease = |engine: Engine, text: &str, now: u64| match reading(engine, envelope(text), Duration::from_secs(now)) {
-            Ok(Reading::Value { lease, .. }) => lease,
-            other => panic!("{other:?}"),
-        };
+        let lease =
+            |engine: Engine, text: &str, now: u64| match reading(engine, envelope(text), Duration::from_secs(now)) {
+                Ok(Reading::Value { lease, .. }) => lease,
+                other => panic!("{other:?}"),
+            };
         let issued = r#"{"data":{"certificate":"c","private_key":"k","expiration":1020}}"#;
         let life = lease(Engine::Generic, issued, 1000).unwrap();
         assert_eq!((life.id.as_str(), life.duration, life.renewable), ("", Duration::from_secs(20), false));

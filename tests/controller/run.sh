@@ -73,8 +73,8 @@ asks() {
 }
 
 repairs() {
-  local round worst=0 took
-  for round in 1 2 3 4 5; do
+  local worst=0 took
+  for _ in 1 2 3 4 5; do
     for patch in \
       '[{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "Zm9yZWlnbg=="}]' \
       '[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]'; do

@@ -9,6 +9,7 @@ use serde_json::Value;
 use vouchsafe_model::name::Namespace;
 use vouchsafe_model::plan::{Action, Content, Engine, Gate, Injection as Form, PlanSecret, ServerKind};
 use vouchsafe_model::text::quoted;
+use vouchsafe_policies::dropin::table;
 use vouchsafe_policies::manifest::{self, Manifest};
 use vouchsafe_policies::{Fault, Grant, GrantSet, PodFacts};
 
@@ -68,6 +69,9 @@ pub fn explain(manifest: &Manifest, grants: &GrantSet, config: &Config) -> Expla
     let verdict = match inject(template, &namespace, grants, config) {
         Ok(Some(injection)) if faults.is_empty() => {
             injected(&mut text, template, &namespace, &injection, grants);
+            if injection.derivation.drop_in.is_some() {
+                annotations(&mut text, template);
+            }
             Verdict::Injected
         }
         Ok(None) if faults.is_empty() => {
@@ -81,6 +85,19 @@ pub fn explain(manifest: &Manifest, grants: &GrantSet, config: &Config) -> Expla
         }
     };
     text.finish(verdict)
+}
+
+/// What each annotation of vault-k8s means here, by the table that its parser is made of.
+fn annotations(text: &mut Text, pod: &Value) {
+    text.line(1, "annotations of vault-k8s");
+    let all = pod.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+    for (full, _) in all {
+        let short = table::PREFIXES.iter().find_map(|prefix| full.strip_prefix(prefix));
+        let Some((entry, _)) = short.and_then(table::find) else { continue };
+        let difference =
+            if entry.difference.is_empty() { String::new() } else { format!(". Here: {}", entry.difference) };
+        text.line(2, format!("{full} ({}): {}{difference}", entry.verdict.words(), entry.meaning));
+    }
 }
 
 fn refused(mut text: Text, faults: &[Fault]) -> Explanation {
@@ -138,11 +155,16 @@ fn secret_line(secret: &PlanSecret, namespace: &Namespace, grants: &GrantSet) ->
         (_, Some(version), None) => format!("version {version} only, never a newer one"),
         (Engine::KvV2 | Engine::KvV1, None, None) => "newest version".to_owned(),
         (Engine::Agent, None, None) => "as an agent reads it".to_owned(),
-        (Engine::Generic, None, None) => "as the engine answers; leases are renewed, or replaced before they end".to_owned(),
+        (Engine::Generic, None, None) => {
+            "as the engine answers; leases are renewed, or replaced before they end".to_owned()
+        }
     };
     let grant = grants.get(namespace, &secret.grant);
     let place = grant.and_then(|grant| grant.secret(secret.name.as_str())?.at.clone().or_else(|| grant.at.clone()));
     let place = place.map(|at| format!(" ({at})")).unwrap_or_default();
+    if secret.agent.is_some() {
+        return format!("{}, as an agent's template reads it", secret.label());
+    }
     format!("{}: {}, {what}; allowed by Grant {namespace}/{}{place}", secret.label(), secret.api_path(), secret.grant)
 }
 
@@ -200,10 +222,15 @@ fn start(text: &mut Text, pod: &Value, injection: &Injection) {
         text.line(2, format!("not held back, they start earlier: {}", free.join(", ")));
     }
     for supervised in &injection.derivation.supervised {
-        let stays = plan.reactions.iter().any(|reaction| {
-            reaction.container == supervised.container && !matches!(reaction.action, Action::Http(_))
-        });
-        let how = if stays { "runs under the wrapper, which passes signals on" } else { "is started by the wrapper, which becomes it" };
+        let stays = plan
+            .reactions
+            .iter()
+            .any(|reaction| reaction.container == supervised.container && !matches!(reaction.action, Action::Http(_)));
+        let how = if stays {
+            "runs under the wrapper, which passes signals on"
+        } else {
+            "is started by the wrapper, which becomes it"
+        };
         text.line(2, format!("container {} {how}: {}", supervised.container, quoted(&supervised.command.join(" "))));
     }
 }

@@ -189,11 +189,7 @@ pub fn answer(review: &Review, response: &Value) -> Value {
     json!({"apiVersion": review.api_version, "kind": "AdmissionReview", "response": response})
 }
 
-fn version(
-    top: &Map<String, Value>,
-    name: &'static str,
-    wanted: &[&'static str],
-) -> Result<&'static str, ReviewError> {
+fn version(top: &Map<String, Value>, name: &'static str, wanted: &[&'static str]) -> Result<&'static str, ReviewError> {
     match top.get(name) {
         Some(Value::String(found)) => match wanted.iter().find(|wanted| *wanted == found) {
             Some(known) => Ok(known),

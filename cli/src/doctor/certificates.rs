@@ -24,10 +24,8 @@ pub(super) fn bundle(facts: &Facts) -> Check {
             format!("kubectl -n {} logs deployment/{}-controller", facts.installation, facts.release),
         );
     };
-    if let Probe::Admitted(pod) = &facts.probe {
-        if is_injected(pod) {
-            return check(name, Status::Ok, "the API server accepted the webhook's certificate in the dry run", "");
-        }
+    if matches!(&facts.probe, Probe::Admitted(pod) if is_injected(pod)) {
+        return check(name, Status::Ok, "the API server accepted the webhook's certificate in the dry run", "");
     }
     let host = webhooks(configuration).next().map(host).unwrap_or_default();
     let serving = facts.certificates.iter().find(|(secret, _)| secret.ends_with("webhook-tls"));

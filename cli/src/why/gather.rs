@@ -116,7 +116,7 @@ impl Gather<'_> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
         match api.list(&ListParams::default()).await {
             Ok(list) => {
-                facts.grants = Some(list.items.iter().filter_map(|one| serde_json::to_value(one).ok()).collect())
+                facts.grants = Some(list.items.iter().filter_map(|one| serde_json::to_value(one).ok()).collect());
             }
             Err(error) => facts.unknown.push(format!("Grants were not read: {}", problem(&error))),
         }

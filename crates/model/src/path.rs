@@ -97,7 +97,9 @@ impl MountPath {
     pub fn of_agent(text: &str) -> Result<Self, NameError> {
         let clean = |text: &str| {
             let relative = text.strip_prefix('/')?;
-            let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains(':') || part.chars().any(char::is_control);
+            let odd = |part: &str| {
+                matches!(part, "" | "." | "..") || part.contains(':') || part.chars().any(char::is_control)
+            };
             (!relative.split('/').any(odd) && text.len() <= MOUNT_PATH_BYTES).then_some(())
         };
         let ours = ["/proc", "/sys", "/dev", "/vouchsafe/internal"].iter().any(|system| is_below(text, system));
@@ -106,7 +108,8 @@ impl MountPath {
             _ => Err(NameError {
                 kind: "mount path",
                 value: text.to_owned(),
-                problem: "is not absolute, not clean, or the system's own; use a folder as in /vault/secrets".to_owned(),
+                problem: "is not absolute, not clean, or the system's own; use a folder as in /vault/secrets"
+                    .to_owned(),
             }),
         }
     }

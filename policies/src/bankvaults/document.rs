@@ -47,6 +47,9 @@ What `vault:path#key` in a variable means, which annotations of `vault.security.
 `secrets-webhook.security.bank-vaults.io/` (secret-init) count, and what is refused. The renamed product takes both prefixes; where
 both say something the new one counts, with a warning. Names that start with `vault-` may start with `bao-` under the new prefix.
 
+Today this is what `vouchsafe` reads and judges; the webhook does not change pods of this dialect yet. Variables that a Grant delivers
+(`deliver.env`, see [grants.md](grants.md)) work now and need no reference in the pod.
+
 ## References
 
 ```text

@@ -103,7 +103,7 @@ pub fn derive(
     let path_env = placing::path_env(&wanted, pod, &mut faults);
     variables::clashes(&variables, &wanted, &mut faults);
     let mut warnings = used.idle_warnings(&wanted, &variables);
-    let environments = variables::environments(&variables, pod, &mut faults, &mut warnings);
+    let environments = variables::environments(&variables, &mut faults, &mut warnings);
     let modes = reader::modes(&wanted, pod, &mut warnings);
     let subject = Subject {
         files: &wanted,

@@ -148,7 +148,6 @@ pub(super) fn clashes(variables: &[Variable<'_>], files: &[Wanted<'_>], faults: 
 /// The environments of the Plan, in the order of `variables`: each container once, with what is made of its variables.
 pub(super) fn environments(
     variables: &[Variable<'_>],
-    pod: &PodFacts,
     faults: &mut Faults,
     warnings: &mut Vec<String>,
 ) -> Vec<PlanEnvironment> {
@@ -174,7 +173,6 @@ pub(super) fn environments(
         }
         environments.push(PlanEnvironment { container: container.name.clone(), dependents });
     }
-    debug_assert!(environments.len() <= pod.containers.len());
     environments
 }
 

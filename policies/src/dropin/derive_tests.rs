@@ -41,7 +41,7 @@ fn derive_with(
     more: &[(&str, &str)],
     policy: GrantPolicy,
     change: impl Fn(&mut Value),
-) -> Result<Derivation, Vec<crate::Fault>> {
+) -> Result<Derivation, Vec<Fault>> {
     let mut annotations: BTreeMap<String, String> = BTreeMap::from([
         ("vault.hashicorp.com/agent-inject".to_owned(), "true".to_owned()),
         ("vault.hashicorp.com/role".to_owned(), "demo".to_owned()),

@@ -86,16 +86,14 @@ impl<'a> Reading<'a> {
     }
 
     fn unknown(&mut self, prefix: &str, short: &str, full: &str) {
-        let families = ANNOTATIONS.iter().filter(|entry| entry.form == Form::Family);
-        let family = families
-            .filter_map(|entry| {
-                // `agent-inject-secert-db`: compare as many parts as the family has, keep the rest as its suffix.
-                let parts = entry.name.matches('-').count();
-                let (end, _) = short.match_indices('-').nth(parts.checked_sub(1)?)?;
-                let (head, tail) = short.split_at_checked(end + 1)?;
-                nearest(head, [entry.name]).filter(|_| !tail.is_empty()).map(|name| format!("{name}{tail}"))
-            })
-            .next();
+        let families = || ANNOTATIONS.iter().filter(|entry| entry.form == Form::Family).map(|entry| entry.name);
+        let family = FAMILY_PARTS.iter().find_map(|parts| {
+            // `agent-inject-secert-db`: compare as many parts as a family has, keep the rest as its suffix.
+            let (end, _) = short.match_indices('-').nth(*parts - 1)?;
+            let (head, tail) = short.split_at_checked(end + 1)?;
+            let alike = families().filter(|name| name.matches('-').count() == *parts);
+            nearest(head, alike).filter(|_| !tail.is_empty()).map(|name| format!("{name}{tail}"))
+        });
         let single = nearest(short, ANNOTATIONS.iter().filter(|e| e.form == Form::Single).map(|e| e.name));
         let hint = match (family.or(single.map(str::to_owned)), short.strip_suffix('-')) {
             (Some(name), _) => format!("did you mean {prefix}{name}?"),
@@ -187,6 +185,9 @@ impl<'a> Reading<'a> {
         }
     }
 }
+
+/// How many dashes names of families have, the most first.
+const FAMILY_PARTS: [usize; 3] = [4, 3, 2];
 
 /// What is wrong with a value of that kind, where vault-k8s checks it itself.
 pub(super) fn check(kind: Kind, text: &str) -> Option<String> {

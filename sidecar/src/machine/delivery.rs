@@ -68,7 +68,11 @@ impl Delivery {
         };
         Self {
             contents: Contents::compile(plan),
-            slots: plan.files.iter().map(|_| Slot { state: SlotState::Unknown, extras: Vec::new(), revision: 0 }).collect(),
+            slots: plan
+                .files
+                .iter()
+                .map(|_| Slot { state: SlotState::Unknown, extras: Vec::new(), revision: 0 })
+                .collect(),
             inputs: plan.files.iter().map(inputs).collect(),
             source_of: sources_of(plan),
             stale: Vec::new(),
@@ -233,7 +237,10 @@ impl Machine {
         }
         let wants = std::mem::take(&mut notes.wants);
         self.delivery.apply(renderings, notes, self.delivery.restored && !self.delivery.ready);
-        self.want(wants);
+        if self.want(wants) {
+            // A value that an earlier process held: at most once for each secret of the pod.
+            self.adopt();
+        }
     }
 
     /// Adopts the candidates of `sources` if every file that they go into can be made.
@@ -300,12 +307,20 @@ impl Machine {
         (renderings.collect(), notes)
     }
 
-    /// Makes sources of reads that templates asked for.
-    fn want(&mut self, wants: Vec<Want>) {
-        for Want { secret, parameters } in wants {
+    /// Makes sources of reads that templates asked for. Says whether one of them has a value already.
+    fn want(&mut self, wants: Vec<(usize, Want)>) -> bool {
+        let mut held = false;
+        for (file, Want { secret, parameters }) in wants {
             let number = self.plan.secrets.len();
-            let known = |one: &PlanSecret| one.agent.as_ref() == Some(&secret) && one.parameters == parameters;
-            if number >= SECRETS || self.plan.secrets.iter().any(known) {
+            let same = |one: &PlanSecret| one.agent.as_ref() == Some(&secret) && one.parameters == parameters;
+            let known = self.plan.secrets.iter().position(same);
+            if known.is_none() && number >= SECRETS {
+                continue;
+            }
+            if let Some(inputs) = self.delivery.inputs.get_mut(file) {
+                inputs.push(known.unwrap_or(number));
+            }
+            if known.is_some() {
                 continue;
             }
             let Ok(wanted) = PlanSecret::of_agent(number, secret, parameters) else { continue };
@@ -314,6 +329,7 @@ impl Machine {
             source.follow(&self.plan);
             if let Some(kept) = self.unclaimed.remove(&Source::key(&wanted)) {
                 source.take_over(kept);
+                held = true;
                 self.delivery.stale(index);
             }
             source.begin_at(Moment::default());
@@ -323,6 +339,7 @@ impl Machine {
             self.source_of.push(index);
             self.delivery.source_of.push(index);
         }
+        held
     }
 
     /// Refuses candidates that are too large by themselves or in sum.

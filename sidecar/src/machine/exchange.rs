@@ -168,7 +168,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn lease_renewed(&mut self, index: usize, lease: Lease, now: Moment) {
+    pub(super) fn lease_renewed(&mut self, index: usize, lease: &Lease, now: Moment) {
         let pace = self.watch.pace();
         let Some(source) = self.sources.get_mut(index) else { return };
         let began = source.in_flight.map_or(now, |(_, began)| began);

@@ -274,7 +274,7 @@ impl Machine {
             },
             Event::Polled(index, version) => self.polled(index, version, now),
             Event::PollFailed(index, failure) => self.poll_failed(index, &failure, now),
-            Event::LeaseRenewed(index, lease) => self.lease_renewed(index, lease, now),
+            Event::LeaseRenewed(index, lease) => self.lease_renewed(index, &lease, now),
             Event::LeaseFailed(index, failure) => self.lease_failed(index, &failure, now),
             Event::Discarded(number, failure) => self.discard_done(number, failure.as_ref(), now),
             Event::WatchAnswered(answer) => self.watch_answered(&answer, now),

@@ -155,7 +155,9 @@ impl Machine {
     /// Takes over what an earlier process left.
     pub(super) fn restore(&mut self, mut saved: Saved, now: Moment, actions: &mut Vec<Action>) {
         self.access.number = saved.logins;
-        std::mem::take(&mut saved.retired).into_iter().for_each(|retired| self.restore_retired(retired));
+        for retired in std::mem::take(&mut saved.retired) {
+            self.restore_retired(retired);
+        }
         if let Some(token) = saved.token {
             self.access.restore(token, now, &mut self.dice);
         }
@@ -167,7 +169,13 @@ impl Machine {
             self.delivery.stale(index);
         }
         // What templates asked for while they were rendered is asked for again.
-        self.unclaimed = saved.values.into_iter().filter(|(key, _)| key.starts_with("Secret:") || key.starts_with("List:") || key.starts_with("Certificate:")).collect();
+        self.unclaimed = saved
+            .values
+            .into_iter()
+            .filter(|(key, _)| {
+                key.starts_with("Secret:") || key.starts_with("List:") || key.starts_with("Certificate:")
+            })
+            .collect();
         if let Some(told) = saved.told.filter(|told| told.len() == self.reactions.len()) {
             self.delivery.restored = true;
             self.delivery.restore_revisions(&saved.revisions);

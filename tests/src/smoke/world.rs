@@ -373,9 +373,12 @@ impl World {
 
     /// The first block of an app's log, which must show the newest files of `path`.
     pub(crate) fn started_with_files(&self, namespace: &str, pod: &str, path: &str) -> Outcome<f64> {
-        let said = self.cluster.said(namespace, pod)?;
-        let first = said.first().ok_or_else(|| Failure(format!("the app of {namespace}/{pod} has not started")))?;
-        ensure(first.ended && first.files == self.expected(path)?, || {
+        // On a busy machine it is still looking at its files when the pod is ready.
+        let first = until(&format!("the app of {namespace}/{pod} has said what it found"), QUICK, || {
+            let first = self.cluster.said(namespace, pod)?.into_iter().next().filter(|first| first.ended);
+            first.ok_or_else(|| Failure("it has not".to_owned()))
+        })?;
+        ensure(first.files == self.expected(path)?, || {
             format!("the app of {namespace}/{pod} found {:?} at its first instruction", first.files)
         })?;
         Ok(first.at)

@@ -107,7 +107,8 @@ impl Client {
             }
         }
         let trust = Arc::clone(&shared.lock().trust);
-        let mut connection = dial::dial(&shared.address, shared.name.as_deref(), Arc::clone(&trust), &shared.limits, progress).await?;
+        let mut connection =
+            dial::dial(&shared.address, shared.name.as_deref(), Arc::clone(&trust), &shared.limits, progress).await?;
         match connection.exchange(outgoing, shared.limits.body_bytes, progress).await {
             Ok(response) => Ok(shared.finish(response, connection, trust)),
             Err(failure) => Err(failure.cause.at(&shared.address)),

@@ -141,8 +141,9 @@ async fn the_next_address_of_a_host_is_tried() {
     let stranger = answering(&lifecycle, &Authority::new().pair().identity(), OK).await;
     let (address, limits) = (format!("https://{server}").parse().unwrap(), Limits::default());
     let trust = client_config(&authority.roots());
-    let dial =
-        |peers| dial::first_of(&address, None, peers, Arc::clone(&trust), &limits, Box::leak(Box::new(Progress::new())));
+    let dial = |peers| {
+        dial::first_of(&address, None, peers, Arc::clone(&trust), &limits, Box::leak(Box::new(Progress::new())))
+    };
     assert!(dial(vec![refusing, stranger, server]).await.is_ok());
     let error = dial(vec![stranger, refusing]).await.err().unwrap();
     assert!(matches!(error, HttpError::Connect { peer, .. } if peer == refusing), "{error:?}");
