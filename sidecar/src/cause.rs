@@ -131,7 +131,10 @@ impl Cause {
             Fault::Status(403) => Self::new(
                 RENEWAL_DENIED,
                 doing,
-                format!("Vault denies it to role {}; a new credential is fetched before the lease ends", quoted(plan.login.role.as_str())),
+                format!(
+                    "Vault denies it to role {}; a new credential is fetched before the lease ends",
+                    quoted(plan.login.role.as_str())
+                ),
                 "give the role's policy update on sys/leases/renew: run 'vouchsafe apply'",
             ),
             Fault::Status(400 | 404) => Self::new(
@@ -221,17 +224,17 @@ impl Cause {
         }
     }
 
-    /// The line with program and pod in front, at most [`MESSAGE_BYTES`] long.
+    /// The line with code, program and pod in front, at most [`MESSAGE_BYTES`] long: `kubectl describe` and whoever joins
+    /// messages of many pods find the code at its beginning.
     pub fn message(&self, workload: &Workload) -> String {
-        let mut line = format!("vouchsafe-sidecar: {workload}: {self}");
+        let mut line = format!("{} vouchsafe-sidecar: {workload}: {self}", self.code);
         if line.len() > MESSAGE_BYTES {
-            let code = format!("… ({})", self.code);
-            let mut end = MESSAGE_BYTES - code.len();
+            let mut end = MESSAGE_BYTES - '…'.len_utf8();
             while !line.is_char_boundary(end) {
                 end -= 1;
             }
             line.truncate(end);
-            line.push_str(&code);
+            line.push('…');
         }
         line
     }
@@ -383,13 +386,11 @@ mod tests {
             Fault::TokenFile,
         ];
         for fault in faults {
-            for cause in
-                [
-                    Cause::login(&plan(2), &failure(fault)),
-                    Cause::read(&plan(2), "g/s", "secret/x", &failure(fault)),
-                    Cause::lease(&plan(2), "g/s", &failure(fault)),
-                ]
-            {
+            for cause in [
+                Cause::login(&plan(2), &failure(fault)),
+                Cause::read(&plan(2), "g/s", "secret/x", &failure(fault)),
+                Cause::lease(&plan(2), "g/s", &failure(fault)),
+            ] {
                 assert!(CODES.iter().any(|(code, _)| *code == cause.code), "{cause}");
                 assert!(!cause.to_string().contains('\n'), "{cause}");
             }
@@ -406,7 +407,7 @@ mod tests {
             pod_uid: None,
         };
         let line = cause.message(&workload);
-        assert!(line.len() <= MESSAGE_BYTES && line.ends_with("(E-SEC-002)"));
-        assert!(line.starts_with("vouchsafe-sidecar: argocd/dex-1: x: "));
+        assert!(line.len() <= MESSAGE_BYTES && line.ends_with('…'));
+        assert!(line.starts_with("E-SEC-002 vouchsafe-sidecar: argocd/dex-1: x: "));
     }
 }

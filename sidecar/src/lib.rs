@@ -149,7 +149,7 @@ fn misconfigured(place: &Place, workload: Option<&Workload>, error: &dyn std::er
     let cause = Cause::new(CONFIGURATION, "start", error.to_string(), remedy);
     let message = match workload {
         Some(workload) => cause.message(workload),
-        None => format!("vouchsafe-sidecar: {cause}"),
+        None => format!("{} vouchsafe-sidecar: {cause}", cause.code),
     };
     leave_message(place, &message);
     Kind::Invalid.exit_code()

@@ -4,7 +4,7 @@
 #   without a flag   the smoke suite: the main job on a good day, and our own failures (about 4 minutes on 2 cores)
 #   --faults         kubelet, node, network and OpenBao fail; foreign identities; a storm of pods (about 12 minutes)
 #   --bench FILE     what injection costs a pod; writes FILE, a path in this repository (about 5 minutes)
-#   WORD…            only scenarios whose sentence holds one of the words; none runs all
+#   WORD…            only scenarios whose sentence holds one of the words; none runs all; "!WORD" leaves out those that hold it
 # Exit codes: 0 all passed, 1 something failed, 69 this machine cannot run a node (the harness says why).
 # VOUCHSAFE_SEED repeats a run of --faults; VOUCHSAFE_SMOKE_LOGS=FOLDER keeps the logs.
 set -euo pipefail

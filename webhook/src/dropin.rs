@@ -96,25 +96,22 @@ fn mounts(drop_in: &DropIn, derivation: &Derivation, pod: &Value, warnings: &mut
     }
     if let Some(wanted) = &drop_in.container.copy_mounts_of {
         let all = || ["initContainers", "containers"].iter().flat_map(|list| entries(pod, list));
-        match all().find(|container| text(container, "name") == wanted) {
-            Some(container) => {
-                let theirs = container.get("volumeMounts").and_then(Value::as_array).into_iter().flatten();
-                let copied = theirs.filter(|mount| {
-                    let path = text(mount, "mountPath");
-                    let taken = mounts.iter().any(|own| text(own, "mountPath") == path);
-                    !path.to_ascii_lowercase().contains("serviceaccount") && !is_ours(path) && !taken
-                });
-                let copied: Vec<Value> = copied.cloned().collect();
-                mounts.extend(copied);
-            }
-            None => {
-                let names: Vec<&str> = all().map(|container| text(container, "name")).collect();
-                warnings.push(format!(
-                    "agent-copy-volume-mounts: the pod has no container {}, only {}",
-                    quoted(wanted),
-                    names.join(", ")
-                ));
-            }
+        if let Some(container) = all().find(|container| text(container, "name") == wanted) {
+            let theirs = container.get("volumeMounts").and_then(Value::as_array).into_iter().flatten();
+            let copied = theirs.filter(|mount| {
+                let path = text(mount, "mountPath");
+                let taken = mounts.iter().any(|own| text(own, "mountPath") == path);
+                !path.to_ascii_lowercase().contains("serviceaccount") && !is_ours(path) && !taken
+            });
+            let copied: Vec<Value> = copied.cloned().collect();
+            mounts.extend(copied);
+        } else {
+            let names: Vec<&str> = all().map(|container| text(container, "name")).collect();
+            warnings.push(format!(
+                "agent-copy-volume-mounts: the pod has no container {}, only {}",
+                quoted(wanted),
+                names.join(", ")
+            ));
         }
     }
     mounts

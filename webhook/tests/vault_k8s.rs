@@ -3,6 +3,8 @@
 //! Checks of level `contract` hold here; `shape` describes vault-k8s' own containers and configuration, which are not ours. Where
 //! a case says that vault-k8s is wrong (`divergence`) and a contract check describes just that, [`BETTER`] says what holds.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a suite fails by panicking")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -51,9 +53,8 @@ fn post(namespace: &str, pod: &Value, config: &Config) -> Answer {
 /// What vault-k8s calls its containers, here.
 fn ours(name: &str, injection: InjectionMode) -> &str {
     match (name, injection) {
-        ("vault-agent-init" | "vault-agent", InjectionMode::Native) => "vouchsafe-sidecar",
         ("vault-agent-init", InjectionMode::Classic) => "vouchsafe-init",
-        ("vault-agent", InjectionMode::Classic) => "vouchsafe-sidecar",
+        ("vault-agent-init" | "vault-agent", _) => "vouchsafe-sidecar",
         (other, _) => other,
     }
 }
@@ -250,7 +251,7 @@ fn the_plan_goes_straight_to_vault_and_names_what_templates_surely_read() {
         |_| {},
     );
     assert_eq!((plan.server.kind, plan.server.address.host()), (ServerKind::Direct, "vault.vault.svc"));
-    let mut paths: Vec<String> = plan.secrets.iter().map(|secret| secret.api_path()).collect();
+    let mut paths: Vec<String> = plan.secrets.iter().map(vouchsafe_model::plan::PlanSecret::api_path).collect();
     paths.sort();
     assert_eq!(paths, ["kv/app", "secret/data/db"]);
     let files: Vec<String> = plan.files.iter().map(|file| format!("{} {}", file.name, file.mode)).collect();

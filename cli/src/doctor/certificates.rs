@@ -65,7 +65,7 @@ pub(super) fn trust(facts: &Facts) -> Check {
             "differs from the caBundle; the controller makes them equal within seconds where it runs",
             format!("kubectl -n {} logs deployment/{}-controller", facts.installation, facts.release),
         ),
-        Seen::Absent => skipped(name, "there is no ConfigMap with the trust bundle (certificates are made elsewhere?)"),
+        Seen::Absent => skipped(name, "there is none yet, or certificates are made elsewhere"),
         Seen::Unknown(why) => skipped(name, why),
     }
 }

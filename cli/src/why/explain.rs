@@ -9,6 +9,7 @@ use super::judge::shown;
 
 /// Explains one code; `message` is what the container said.
 pub(super) fn explain(facts: &Facts, code: &str, message: &str, seen: String) -> Verdict {
+    let message = &bare(facts, code, message);
     let (cause, command) = match code {
         "E-NET-001" | "E-NET-002" | "E-NET-003" => unreachable(facts, code, message),
         "E-VLT-001" => (
@@ -28,6 +29,14 @@ pub(super) fn explain(facts: &Facts, code: &str, message: &str, seen: String) ->
         _ => (shown(message), typed_command(message).unwrap_or_else(|| logs(facts))),
     };
     Verdict { is_fine: false, code: Some(code.to_owned()), cause, command, seen }
+}
+
+/// The message without what the verdict says anyway: our container's name, the pod's, and the code.
+fn bare(facts: &Facts, code: &str, message: &str) -> String {
+    let text = message.replace(&format!("({code})"), "").replace(code, "");
+    let text = text.trim().trim_start_matches("vouchsafe-sidecar:").trim_start();
+    let text = text.trim_start_matches(&format!("{}/{}:", facts.namespace, facts.name));
+    text.trim_start_matches([':', ' ']).trim_end().to_owned()
 }
 
 fn unreachable(facts: &Facts, code: &str, message: &str) -> (String, String) {

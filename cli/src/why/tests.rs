@@ -334,6 +334,17 @@ fn an_old_message_of_a_sidecar_that_works_again_is_history() {
 }
 
 #[test]
+fn what_the_verdict_says_anyway_is_not_said_twice() {
+    for message in [
+        "vouchsafe-sidecar: ci/web-1: read web/db: it is gone (E-SEC-003)",
+        "E-SEC-003 vouchsafe-sidecar: ci/web-1: read web/db: it is gone",
+        "E-SEC-003: read web/db: it is gone",
+    ] {
+        assert_eq!(judge(&failing(message)).cause, "read web/db: it is gone");
+    }
+}
+
+#[test]
 fn texts_of_others_are_one_bounded_line() {
     let verdict = judge(&failing(&format!("x\u{1b}[31m\n{} (E-TPL-001)", "y".repeat(2000))));
     assert!(verdict.cause.len() < 500 && !verdict.cause.contains(['\u{1b}', '\n']), "{verdict:?}");

@@ -16,9 +16,9 @@ use crate::cause::{
     DELETED, Fault, LOGIN_DENIED, NO_KEY, NO_SECRET, NOT_SIGNALLED, READ_DENIED, SEALED, VALUES_TOO_LARGE, WENT_BACK,
 };
 
+mod agent;
 mod classic;
 mod leases;
-mod agent;
 mod play;
 mod storm;
 

@@ -94,7 +94,7 @@ async fn giving_up_leaves_code_reason_and_command_and_the_state() {
     assert_eq!(pod.ended(sidecar, SOON), Some(69));
     assert_eq!(
         pod.message(),
-        "vouchsafe-sidecar: argocd/dex-0: login: Vault has no role \"vouchsafe.argocd.dex\"; Grant argocd/argocd-sso \
+        "E-VLT-010 vouchsafe-sidecar: argocd/dex-0: login: Vault has no role \"vouchsafe.argocd.dex\"; Grant argocd/argocd-sso \
          exists but was never applied: run 'vouchsafe apply' (E-VLT-010)"
     );
     assert_eq!(vault.count("POST vouchsafe/goodbye"), 0);
