@@ -36,7 +36,7 @@ pub(crate) fn check(arguments: &Check, style: Style) -> Result<ExitCode> {
     for (name, text) in &sources {
         match manifest::read(name, text) {
             Ok(manifests) => {
-                found.extend(manifests.iter().filter_map(|manifest| preflight(manifest, &grants, &config)))
+                found.extend(manifests.iter().filter_map(|manifest| preflight(manifest, &grants, &config)));
             }
             Err(faults) => {
                 for fault in &faults {

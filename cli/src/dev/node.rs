@@ -262,10 +262,11 @@ impl Layout {
         if let Some(parent) = path.parent() {
             private_folder(parent)?;
         }
-        let told: String = variables
+        let told: Vec<String> = variables
             .iter()
             .map(|name| format!("[ -n \"${{{name}+set}}\" ] && echo '{}'\n", stand_in_has(name)))
             .collect();
+        let told = told.concat();
         fs::write(&path, format!("{STAND_IN_HEAD}{told}{STAND_IN_TAIL}"))
             .with_context(|| format!("write the stand-in for {app}"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;

@@ -71,7 +71,9 @@ const SCENARIOS: &[Scenario<Ground>] = &[
 /// The program. Arguments are words of the sentences of scenarios to run; none runs all.
 pub fn main(repository: &Path, arguments: &[String]) -> ExitCode {
     let result = match arguments {
-        [verb, address, file] if verb == queue::VERB => queue::serve(address, Path::new(file)).map(|()| ExitCode::SUCCESS),
+        [verb, address, file] if verb == queue::VERB => {
+            queue::serve(address, Path::new(file)).map(|()| ExitCode::SUCCESS)
+        }
         words => scenarios(repository, words),
     };
     result.unwrap_or_else(|failure| {

@@ -168,9 +168,13 @@ mod tests {
     #[test]
     fn a_lease_of_less_than_nothing_is_one_of_nothing() {
         let parse = |text: &str| Envelope::parse(&body(text));
-        let lease = parse(r#"{"lease_id":"a/1","lease_duration":-3,"renewable":true,"data":{}}"#).unwrap().lease.unwrap();
+        let lease =
+            parse(r#"{"lease_id":"a/1","lease_duration":-3,"renewable":true,"data":{}}"#).unwrap().lease.unwrap();
         assert_eq!((lease.duration, lease.renewable), (Duration::ZERO, true));
-        assert_eq!(parse(r#"{"auth":{"client_token":"t","lease_duration":-1}}"#).unwrap().auth.unwrap().lease, Duration::ZERO);
+        assert_eq!(
+            parse(r#"{"auth":{"client_token":"t","lease_duration":-1}}"#).unwrap().auth.unwrap().lease,
+            Duration::ZERO
+        );
         assert!(parse(r#"{"lease_duration":"soon"}"#).is_err());
     }
 
