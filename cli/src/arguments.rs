@@ -431,7 +431,7 @@ pub(crate) enum TemplateVerb {
         data: PathBuf,
         #[command(flatten)]
         delimiters: Delimiters,
-        /// Fail on a missing key instead of printing <no value>; a Grant's template always does
+        /// Fail on a missing key instead of printing `<no value>`; a Grant's template always does
         #[arg(long)]
         strict: bool,
     },

@@ -2,7 +2,7 @@
 //! `GET sys/storage/snapshot`.
 //!
 //! A restore is one rename: the new file stands whole and checked, or not at all. It never touches a file that is there.
-//! Out of scope: the form of a backup ([`super::snapshot`]), and the key file, which no backup contains.
+//! Out of scope: the form of a backup (`snapshot`), and the key file, which no backup contains.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, Read, Write};

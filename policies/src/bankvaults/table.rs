@@ -1,6 +1,6 @@
 //! The table: every annotation of Bank-Vaults' webhooks, what it holds, what it means and how it differs here.
 //!
-//! One declaration drives the parser ([`super::read`]), `docs/bank-vaults.md` ([`super::document`]) and the tests. Old names
+//! One declaration drives the parser (`read`), `docs/bank-vaults.md` (`document`) and the tests. Old names
 //! carry [`OLD_PREFIX`], new ones [`NEW_PREFIX`]; the renamed product takes both.
 
 use self::Kind::{Bool, Text};

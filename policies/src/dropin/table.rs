@@ -1,8 +1,8 @@
 //! The table: every annotation of vault-k8s, what it holds, what it means and how it differs here.
 //!
-//! One declaration drives the parser ([`super::read`]), `docs/vault-k8s.md` ([`super::document`]), `explain` and the tests.
+//! One declaration drives the parser (`read`), `docs/vault-k8s.md` (`document`), `explain` and the tests.
 //! A name that does not stand here does not exist. Names are without their prefix; a family's name ends with `-` and takes a
-//! suffix. Out of scope: the injector's settings ([`super::settings`]).
+//! suffix. Out of scope: the injector's settings (`settings`).
 
 use self::Form::{Family, Single};
 use self::Verdict::{Inert, Refused, Works};

@@ -136,7 +136,7 @@ impl Argument {
 }
 
 impl Variable {
-    /// The value as text for [`expand`] in the container: known text with its dollar signs doubled, the rest as `$(NAME)`.
+    /// The value as text for expansion in the container: known text with its dollar signs doubled, the rest as `$(NAME)`.
     pub fn text(&self, given: &[Given<'_>]) -> String {
         text(&self.pieces, given)
     }
