@@ -12,7 +12,7 @@
 //! The path is the API path (KV v2 with its `data/`). What follows `vault:` is split at `#` into at most three parts, so a
 //! key holds no `#` while a JSON body may. The grammar has no escape: text that is exactly a reference cannot be written.
 //!
-//! Two phases like templates: Parsing finds every fault that needs no value, and [`Environment::needs`]
+//! Two phases like templates: parsing finds every fault that needs no value, and [`Environment::needs`]
 //! names what must be read, each once; [`Environment::resolve`] turns answers into values. Both are pure and bounded: a
 //! [`Source`] hands in documents. [`kubelet`] is the other half: what the kubelet does to `$(NAME)` before anybody else
 //! sees a value. Out of scope: requests, login, what a mount's version is (the source knows), starting the app.
