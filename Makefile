@@ -23,7 +23,7 @@ servers: ## build the pinned real servers (once per machine)
 	tests/real/build.sh
 servers-test: ## the real-server harness itself: node up, pods, webhook, OpenBao, down, nothing left
 	tests/real/selftest.sh
-clients: ## curl and hvac against the broker
+clients: ## curl, hvac, the bao and vault command lines and agents against the broker
 	tests/clients/run.sh
 e2e-smoke: sidecar ## one real Kubernetes node: annotate a pod, its secrets arrive
 	tests/smoke/run.sh
@@ -35,7 +35,12 @@ e2e-install: ## the chart on one real node, in front of a real OpenBao
 	tests/install/run.sh
 helm-lint: ## the chart, its pages, kustomize and images without a cluster
 	tests/install/chart.sh
-e2e: e2e-smoke clients ## everything on real servers
+e2e-dynamic: sidecar ## one real node: leased credentials, certificates, foreign changes, classic pods
+	tests/dynamic/run.sh
+e2e-controller: ## the controller and apply against a real API server and OpenBao
+	tests/controller/run.sh
+	tests/controller/apply.sh
+e2e: e2e-smoke clients e2e-install e2e-dynamic e2e-controller e2e-faults ## everything on real servers
 bench: ## benchmarks
 	cargo bench -p vouchsafe-template --bench render
 fuzz-smoke: ## every fuzz target for a few seconds (nightly, cargo install cargo-fuzz)
@@ -50,4 +55,4 @@ cluster-down: ## take it down
 	tests/real/cluster.sh down
 cluster-shell: ## a shell with kubectl in its network namespace
 	tests/real/cluster.sh shell
-.PHONY: help shellcheck dev test lint deny sidecar gates servers servers-test clients e2e-smoke e2e-install helm-lint e2e-faults bench-pods e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell
+.PHONY: help shellcheck dev test lint deny sidecar gates servers servers-test clients e2e-smoke e2e-install helm-lint e2e-faults e2e-dynamic e2e-controller bench-pods e2e bench fuzz-smoke image cluster-up cluster-down cluster-shell
