@@ -65,7 +65,7 @@ rewritten on the pod, and one name under both prefixes with different values is 
 - All files of a folder change in one step. What the app sees are symbolic links into that folder's current generation, so a mount of
   one file by `subPath` would never see a change.
 - Straight to Vault by default, with a token without audience, so that roles and token reviewers keep working as they are.
-- An absent key prints `<no value>`, as there, and the sidecar's log says so. `error-on-missing-key-NAME: \"true\"` makes it an error.
+- An absent key prints `<no value>`, as there. `error-on-missing-key-NAME: \"true\"` makes it an error.
 
 **What vault-k8s accepts although it cannot work** is decided by the setting `compat`:
 

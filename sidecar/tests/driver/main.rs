@@ -284,34 +284,3 @@ async fn a_sidecar_killed_again_and_again_never_shows_a_mixture() {
     }
     assert_eq!(vault.count("POST auth/kubernetes/login"), 1);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs SIDECAR_IMAGE_BINARY and root: the gate on memory, see the Makefile"]
-async fn ten_secrets_fit_into_four_mebibytes() {
-    let Ok(binary) = std::env::var("SIDECAR_IMAGE_BINARY") else { return };
-    let vault = vault(true, 10).await;
-    let pod = Pod::new(&plan(&vault, "broker", "init", 20, 10));
-    std::fs::copy(binary, pod.path("/vouchsafe-sidecar")).unwrap();
-    let mut child = std::process::Command::new("chroot")
-        .arg(pod.path("/"))
-        .args(["/vouchsafe-sidecar", "run"])
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("VOUCHSAFE_PLAN", pod.plan.to_json().unwrap())
-        .spawn()
-        .unwrap();
-    until("ten files", SOON, || pod.file("f9").is_some()).await;
-    for round in 0..20 {
-        vault.put("secret/app/s3", json!({"password": round.to_string()}));
-        until("replaced", SOON, || pod.file("f3") == Some(round.to_string())).await;
-    }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let kib = |field: &str| -> u64 {
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    eprintln!("VmRSS {} KiB, VmHWM {} KiB, anonymous {} KiB", kib("VmRSS:"), kib("VmHWM:"), kib("RssAnon:"));
-    assert!(kib("VmRSS:") <= 4096);
-}
